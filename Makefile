@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.DEFAULT_GOAL := help
+.ONESHELL:
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv/bin
+CHECK := $(VENV)/python scripts/check.py
+
+# Bytecode of the shared checkout is written by several Pythons at once in the checks; none of it is worth keeping.
+export PYTHONDONTWRITEBYTECODE := 1
+export PATH := $(CURDIR)/$(VENV):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export MOLECULE_GLOB := molecule/*/molecule.yml
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Debian packages, .venv, dependency collections (1 to 5 min cold, 1 s warm)
+	@$(PYTHON) scripts/setup.py
+
+.PHONY: setup-extra
+setup-extra: ## The same, and the other Pythons and ansible-core that `make test` covers
+	@$(PYTHON) scripts/setup.py --extra
+
+.PHONY: check
+check: setup ## The quick checks: lint, types, sanity, unit tests (under 3 min warm)
+	@$(CHECK) quick
+
+.PHONY: test
+test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, the demo (up to 40 min)
+	@$(CHECK) all
+
+.PHONY: demo
+demo: setup ## The main job on a virtual host: up to 15 min cold, 10 min warm
+	@$(VENV)/python -m lab.demo
+
+.PHONY: lab-image
+lab-image: setup ## Build the lab's host image, cached by the hash of its recipe (some minutes)
+	@$(VENV)/python -m lab build $(FLAVOUR)
+
+.PHONY: molecule-container
+molecule-container: setup ## The container scenario: real GRUB and initramfs tools in podman
+	@$(VENV)/molecule test --scenario-name container $(if $(KEEP),--destroy never)
+
+.PHONY: molecule-vm
+molecule-vm: setup ## The VM scenario: a lab host with a real IOMMU
+	@$(VENV)/molecule test --scenario-name vm $(if $(KEEP),--destroy never)
+
+.PHONY: format
+format: setup ## Let ruff format the Python files and mend what it can
+	@$(VENV)/ruff check --fix
+	$(VENV)/ruff format
+
+.PHONY: changelog
+changelog: setup ## Take the fragments and new modules into the changelog of the version in galaxy.yml
+	@$(VENV)/antsibull-changelog release --update-existing --reload-plugins --refresh-plugins --cummulative-release
+
+.PHONY: lock
+lock: ## Resolve requirements/*.in into the lock files (ARGS=--upgrade for the newest)
+	@PYTHON=$(PYTHON) scripts/lock $(ARGS)
+
+.PHONY: clean
+clean: ## Remove all that was made here, but no lab image (those are in .cache)
+	@rm -rf .build .venv .venv-* .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output

@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One question to QEMU's monitor (QMP)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+NAME = "qmp.sock"
+
+
+def ask(directory: Path, command: str, limit: float = 10) -> object:
+    """Execute one command; OSError when nobody answers in time."""
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(limit)
+            # A socket's path is limited to 107 bytes; a checkout may lie deeper than that.
+            connection.connect(f"/proc/self/fd/{descriptor}/{NAME}")
+            with connection.makefile("rw", encoding="utf-8") as stream:
+                stream.readline()
+                answer: object = None
+                for word in ("qmp_capabilities", command):
+                    stream.write(json.dumps({"execute": word}) + "\n")
+                    stream.flush()
+                    answer = _answer(stream.readline)
+                return answer
+    finally:
+        os.close(descriptor)
+
+
+def _answer(readline: object) -> object:
+    assert callable(readline)
+    while True:
+        line = readline()
+        if not line:
+            raise ConnectionError("the monitor hung up")
+        message = json.loads(line)
+        if "error" in message:
+            raise OSError(str(message["error"].get("desc", message["error"])))
+        if "return" in message:
+            return message["return"]
+        # Anything else is an event.

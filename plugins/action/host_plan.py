@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The deciding half of ``host_plan``: one remote read, then everything else on the controller."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import check_components, make_plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import summary
+
+
+def plain(value: t.Any) -> t.Any:
+    """The value without the controller's tags and lazy containers, as the host and JMESPath shall see it."""
+    return json.loads(json.dumps(value))
+
+
+class ActionModule(ActionBase):
+    """Runs the reader on the host and decides here."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """The task's result; see the module's documentation for its keys."""
+        super().run(tmp, task_vars)
+        arguments = self._arguments()
+        if self._task.delegate_to:
+            raise AnsibleActionFail(
+                "host_plan cannot be delegated: what is wanted belongs to the host that it is read on"
+            )
+        try:
+            return self._plan(
+                _judged(plain(arguments["wanted"]), arguments["components"]), arguments["root"], task_vars
+            )
+        except PassthroughError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+
+    def _arguments(self) -> dict[str, t.Any]:
+        _validation, arguments = self.validate_argument_spec(  # type: ignore[no-untyped-call]  # ansible-core has no types
+            {
+                "wanted": {"type": "dict", "required": True},
+                "components": {"type": "list", "elements": "str"},
+                "root": {"type": "path", "default": "/"},
+            }
+        )
+        return dict(arguments)
+
+    def _plan(self, wanted: dict[str, t.Any], root: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        read = self._execute_module(
+            module_name="virtfleet.passthrough.host_plan",
+            module_args={"wanted": wanted, "root": root},
+            task_vars=task_vars,
+        )
+        if read.get("failed") or "state" not in read:
+            return dict(read)
+        if read["effective_uid"] != 0 and root == "/":
+            raise AnsibleActionFail("host_plan needs root on the host: connect as root or set become: true")
+        state = plain(read["state"])
+        plan = make_plan(wanted, HostState.from_json(state)).to_json()
+        return {**plan, "changed": False, "boot_id": state["boot_id"], "summary": summary(plan)}
+
+
+def _judged(wanted: dict[str, t.Any], components: list[str] | None) -> dict[str, t.Any]:
+    """The components to judge; null is "unmanaged" for a component and "the default" for one of its options."""
+    check_components(wanted)
+    check_components(components or ())
+    return {
+        name: {option: value for option, value in part.items() if value is not None}
+        for name, part in wanted.items()
+        if part is not None and (components is None or name in components)
+    }

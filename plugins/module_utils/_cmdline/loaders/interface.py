@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""What every boot loader answers and does; one file of this directory implements it per loader."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import FileChange
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One boot entry: kernel release, title, arguments in order, the initramfs it loads."""
+
+    kernel: str
+    title: str
+    args: tuple[str, ...]
+    default: bool = False
+    rescue: bool = False
+    initrd: str | None = None
+
+    def to_json(self) -> dict[str, t.Any]:
+        data = dataclasses.asdict(self)
+        data["args"] = list(self.args)
+        return data
+
+
+class Loader(t.Protocol):
+    """A boot loader's configuration on one host."""
+
+    name: str
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every entry as configured now, in menu order; exactly one is ``default``: the one that boots next."""
+        ...
+
+    def write(
+        self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]
+    ) -> tuple[FileChange, ...]:
+        """Make ``arguments`` (all owners', in order) our part of every entry but rescue ones.
+
+        The new configuration is generated beside the old one, must read back as ``expected``, and only then
+        takes its place; on any failure the old one stays and :class:`ToolError` is raised.
+        """
+        ...
+
+
+class Detect(t.Protocol):
+    """Gives the loader where it boots this machine, else ``None`` after adding what it looked for."""
+
+    def __call__(self, root: Root, looked_for: list[str]) -> Loader | None: ...

@@ -1,0 +1,68 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The one read: everything that the decision needs to know about a host, as JSON."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _hugepages
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu import state as cpu_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import state as initramfs_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import cpu_vendor, read_iommu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt import state as libvirt_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import state as vfio_state
+
+
+class ReadState(t.Protocol):
+    """A component's reader: JSON about the host, given the component's own part of what is wanted."""
+
+    def __call__(
+        self, root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any], /
+    ) -> dict[str, t.Any]: ...
+
+
+READERS: t.Final[t.Mapping[str, ReadState]] = {
+    "vfio": vfio_state.read_state,
+    "hugepages": _hugepages.read_state,
+    "cpu_isolation": cpu_state.read_state,
+    "initramfs": initramfs_state.read_state,
+    "libvirt_host": libvirt_state.read_host_state,
+    "libvirt_domains": libvirt_state.read_domains_state,
+}
+
+# Components that need another one's facts to decide.
+_ALSO_READ: t.Final[t.Mapping[str, tuple[str, ...]]] = {
+    "libvirt_domains": ("cpu_isolation",),
+    "initramfs": ("vfio",),
+}
+
+
+def read_host(root: Root, run: Runner, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``."""
+    ledger = Ledger.read(root)
+    devices = read_devices(root, ledger)
+    boot = read_boot_state(root, ledger)
+    needed = dict.fromkeys(also for name in wanted for also in (*_ALSO_READ.get(name, ()), name))
+    return {
+        "kernel_release": running_release(root),
+        "cpu_vendor": cpu_vendor(root),
+        "boot_id": root.read_word("/proc/sys/kernel/random/boot_id") or "",
+        "devices": [device.to_json() for device in devices],
+        "iommu": read_iommu(root, devices, boot["running"]),
+        "boot": boot,
+        "dependencies": [dependency.to_json() for dependency in read_dependencies(root, devices)],
+        "ledger": ledger.to_json(),
+        "facts": {name: READERS[name](root, run, ledger, wanted.get(name, {})) for name in needed if name in READERS},
+    }

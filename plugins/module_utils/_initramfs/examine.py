@@ -1,0 +1,56 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""Finding out what an image holds as cheaply as it can be known for certain."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need, our_patterns
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import image_stamp, recall
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+
+
+def look_into(root: Root, run: Runner, path: str, need: Need, modules: t.Iterable[str] = ()) -> Found:
+    """Unpack the image and see; raises :class:`ToolError` where it is no whole image."""
+    patterns = our_patterns() | set(need.files)
+    listing = read_image(root, run, path, patterns)
+    return Found.in_listing(listing, {*need.modules, *modules})
+
+
+def known_content(
+    root: Root, run: Runner, ledger: Ledger, path: str, need: Need, not_before: int = 0, may_hold: bool = True
+) -> Found | None:
+    """What the image at ``path`` holds, ``None`` where there is no (whole) image or it need not be looked into.
+
+    From the ledger while the image is the one that was looked into. An image older than ``not_before``
+    (nanoseconds, when the files that it must hold were written) cannot hold them; with ``may_hold`` false
+    nothing of ours was ever put into any.
+    """
+    stamp = image_stamp(root, path)
+    if stamp is None:
+        return None
+    remembered = recall(ledger, path, stamp)
+    if remembered is not None and _answers(remembered, need):
+        return remembered
+    if not may_hold or stamp["mtime_ns"] < not_before:
+        return remembered
+    try:
+        return look_into(root, run, path, need)
+    except ToolError:
+        # An image that breaks off holds nothing that counts; building it anew is the remedy.
+        return None
+
+
+def _answers(found: Found, need: Need) -> bool:
+    """Whether what is remembered covers everything that is asked: a file outside ours may not have been looked for."""
+    asked = set(need.files) - our_patterns()
+    return all(pattern in found.files for pattern in asked) and set(need.modules) <= set(found.modules)

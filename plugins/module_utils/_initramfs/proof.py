@@ -1,0 +1,95 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""What an image must hold and what was found in it. Pure: the plan and the writer compare in the same words."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """``files`` maps patterns of names in the image to SHA-256 digests, ``None`` for "any content";
+    ``modules`` are names with underscores, dependencies included."""
+
+    files: t.Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.files and not self.modules
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What is known of an image: digests of the files that were looked for, by name, and of the modules
+    that were looked for those that it holds."""
+
+    files: t.Mapping[str, str]
+    modules: tuple[str, ...]
+
+    @classmethod
+    def in_listing(cls, listing: Listing, modules: t.Iterable[str]) -> Found:
+        files = {name: digest(content) for name, content in sorted(listing.contents.items())}
+        return cls(files, tuple(sorted(listing.modules.intersection(modules))))
+
+    def to_json(self) -> dict[str, t.Any]:
+        return {"files": dict(self.files), "modules": list(self.modules)}
+
+    @classmethod
+    def from_json(cls, data: t.Mapping[str, t.Any]) -> Found:
+        return cls(dict(data["files"]), tuple(data["modules"]))
+
+
+def our_patterns() -> frozenset[str]:
+    """The names under which files of this collection stand in images of any generator."""
+    return frozenset(pattern for names in IN_IMAGE.values() for pattern in names.values())
+
+
+def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str]) -> Need:
+    """What early binding needs in an image: ``files`` are digests by the path on the host; those of other
+    generators and those that stay on the host (the hook that fills the image) are left out."""
+    names = IN_IMAGE[generator]
+    wanted: dict[str, str | None] = {names[path]: sha256 for path, sha256 in files.items() if path in names}
+    return Need(wanted, tuple(sorted(modules)) if wanted else ())
+
+
+def shortfalls(need: Need, found: Found) -> list[str]:
+    """What keeps the image from being right, as short texts: things that lack, differ, or must be gone."""
+    troubles = []
+    for pattern, sha256 in sorted(need.files.items()):
+        digests = [found.files[name] for name in fnmatch.filter(found.files, pattern)]
+        if not digests:
+            troubles.append(f"lacks {pattern}")
+        elif sha256 is not None and sha256 not in digests:
+            troubles.append(f"holds another version of {pattern}")
+    troubles += [f"lacks the module {module}" for module in need.modules if module not in found.modules]
+    unwanted = our_patterns() - set(need.files)
+    troubles += [
+        f"still holds {name}"
+        for name in sorted(found.files)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in unwanted)
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in need.files)
+    ]
+    return troubles
+
+
+def proven(need: Need, found: Found) -> list[str]:
+    """What of ``need`` is in the image, as texts for the operator."""
+    files = [
+        f"/{name} sha256:{found.files[name][:12]}"
+        for pattern, sha256 in sorted(need.files.items())
+        for name in fnmatch.filter(found.files, pattern)
+        if sha256 in (None, found.files[name])
+    ]
+    return [*files, *(f"module {module}" for module in need.modules if module in found.modules)]

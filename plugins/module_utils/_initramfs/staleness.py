@@ -1,0 +1,57 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""Which images are not known to hold what they must, judged without looking into any."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import choose_generator
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import installed_kernels
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
+    early_binding_modules,
+    table_written,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import need_for, shortfalls
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import (
+    image_stamp,
+    is_known,
+    recall,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+
+
+def stale_images(root: Root, ledger: Ledger, files: t.Mapping[str, str]) -> list[str]:
+    """The images that are not proven to hold ``files`` (digests by path on the host), or may still hold ours."""
+    generator = choose_generator(root)
+    if generator is None:
+        return []
+    stale = []
+    for kernel in installed_kernels(root):
+        path = generator.image_path(root, kernel)
+        modules = early_binding_modules(root, kernel).loadable if files else ()
+        need = need_for(generator.name, files, modules)
+        found = recall(ledger, path, image_stamp(root, path))
+        if shortfalls(need, found) if found is not None else not need.is_empty or is_known(ledger, path):
+            stale.append(path)
+    return stale
+
+
+def suspects(root: Root) -> dict[str, str]:
+    """Image to kernel, for those that were made since the table is there: hooks of ours may have filled them."""
+    generator = choose_generator(root)
+    since = table_written(root)
+    if generator is None or since == 0:
+        return {}
+    found = {}
+    for kernel in installed_kernels(root):
+        path = generator.image_path(root, kernel)
+        stamp = image_stamp(root, path)
+        if stamp is not None and stamp["mtime_ns"] >= since:
+            found[path] = kernel
+    return found

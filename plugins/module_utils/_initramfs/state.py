@@ -1,0 +1,62 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The part of the one read that is about initramfs images."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import choose_generator
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import (
+    Generator,
+    installed_kernels,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
+    early_binding_modules,
+    installed_digests,
+    table_written,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import need_for
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import is_known
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+
+
+def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """``generator`` (``None`` where none is known) and ``images``, one per kernel that can boot:
+
+    ``kernel``, ``path``, ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where it is
+    not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
+
+    An image that was looked into before costs one ``stat``; a replaced one is unpacked once (one process).
+    """
+    generator = choose_generator(root, wanted.get("generator") or "auto")
+    if generator is None:
+        return {"generator": None, "images": []}
+    digests = installed_digests(root, ledger)
+    images = [_image(root, run, ledger, generator, kernel, digests) for kernel in installed_kernels(root)]
+    return {"generator": generator.name, "images": images}
+
+
+def _image(
+    root: Root, run: Runner, ledger: Ledger, generator: Generator, kernel: str, digests: t.Mapping[str, str]
+) -> dict[str, t.Any]:
+    path = generator.image_path(root, kernel)
+    modules = early_binding_modules(root, kernel)
+    need = need_for(generator.name, digests, modules.loadable)
+    may_hold = bool(digests) or is_known(ledger, path)
+    content = known_content(root, run, ledger, path, need, table_written(root) if digests else 0, may_hold)
+    return {
+        "kernel": kernel,
+        "path": path,
+        "present": root.exists(path),
+        "content": None if content is None else content.to_json(),
+        "modules_needed": list(modules.loadable),
+        "modules_missing": list(modules.missing),
+    }

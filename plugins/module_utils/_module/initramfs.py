@@ -1,0 +1,180 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""What the module ``initramfs`` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import proof, record
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, require_generator
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import (
+    Generator,
+    installed_kernels,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.kernel_modules import needed_modules
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
+    early_binding_modules,
+    installed_digests,
+    table_written,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import Job, check_space, rebuild
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+GENERATOR_CHOICES = ("auto", *NAMES)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Assessment:
+    """One image against what it must hold; ``found`` is ``None`` where nobody knows what it holds."""
+
+    job: Job
+    found: Found | None
+    troubles: tuple[str, ...]
+
+
+def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = None) -> Result:
+    """Body of ``initramfs``; ``root`` is there for tests."""
+    root = root or Root()
+    generator = require_generator(root, module.params["generator"])
+    kernels = _kernels(root, module.params["kernels"])
+    with locked(root, module.check_mode) as ledger:
+        assessments = [
+            _assess(root, run, ledger, generator, kernel, module.params["require"] or []) for kernel in kernels
+        ]
+        stale = [assessment for assessment in assessments if assessment.troubles]
+        check_space(root, [assessment.job for assessment in stale])
+        built: dict[str, Found] = {}
+        if not module.check_mode:
+            for assessment in stale:
+                job = assessment.job
+                module.log(f"building {job.path} for kernel {job.kernel}: it " + ", ".join(assessment.troubles))
+                built[job.path] = rebuild(root, run, generator, job)
+                _keep(root, ledger, job, built[job.path])
+                module.log(f"{job.path} is in place and proven")
+            for assessment in assessments:
+                if not assessment.troubles:
+                    _keep(root, ledger, assessment.job, assessment.found)
+        return Result(
+            bool(stale),
+            {"images": [_report(assessment, built) for assessment in assessments], "generator": generator.name},
+            tuple(_diff(assessment) for assessment in stale),
+        )
+
+
+def _kernels(root: Root, wanted: t.Sequence[str]) -> list[str]:
+    installed = installed_kernels(root)
+    if "all" in wanted:
+        if not installed:
+            raise HostStateError("No kernel is installed: nothing in /lib/modules has a /boot/vmlinuz beside it")
+        return installed
+    unknown = next((kernel for kernel in wanted if kernel not in installed), None)
+    if unknown is not None:
+        raise InputError(
+            f"kernels names {unknown}, which is not installed: installed are {', '.join(installed) or 'none'}"
+        )
+    return list(dict.fromkeys(wanted))
+
+
+def _assess(
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    generator: Generator,
+    kernel: str,
+    require: t.Sequence[t.Mapping[str, t.Any]],
+) -> _Assessment:
+    path = generator.image_path(root, kernel)
+    digests = installed_digests(root, ledger)
+    need = _need(root, generator, kernel, digests, require)
+    may_hold = not need.is_empty or record.is_known(ledger, path)
+    # Only what early binding has written tells from its age that an older image cannot hold it.
+    not_before = table_written(root) if digests else 0
+    found = known_content(root, run, ledger, path, need, not_before, may_hold)
+    if found is None and need.is_empty and not record.is_known(ledger, path):
+        return _Assessment(Job(kernel, path, need), None, ())
+    troubles = proof.shortfalls(need, found or Found({}, ()))
+    if found is None and not troubles:
+        troubles = ["cannot be read"]
+    return _Assessment(Job(kernel, path, need), found, tuple(troubles))
+
+
+def _need(
+    root: Root,
+    generator: Generator,
+    kernel: str,
+    digests: t.Mapping[str, str],
+    require: t.Sequence[t.Mapping[str, t.Any]],
+) -> Need:
+    """What early binding needs, and what the user asked for besides; refuses what the kernel does not have."""
+    early = early_binding_modules(root, kernel)
+    need = proof.need_for(generator.name, digests, early.loadable)
+    asked = needed_modules(root, kernel, [entry["module"] for entry in require if entry.get("module")])
+    missing = [*(early.missing if digests else ()), *asked.missing]
+    if missing:
+        raise HostStateError(
+            f"Kernel {kernel} lacks {', '.join(missing)}: install its modules or remove the kernel. "
+            "No image was changed"
+        )
+    files = dict(need.files)
+    for entry in require:
+        if entry.get("path"):
+            files[entry["path"].lstrip("/")] = _wanted_digest(entry)
+        elif entry.get("content") is not None or entry.get("content_sha256"):
+            raise InputError("require has a content without a path: name the file in the image that it belongs to")
+    return Need(files, tuple(sorted({*need.modules, *asked.loadable})))
+
+
+def _wanted_digest(entry: t.Mapping[str, t.Any]) -> str | None:
+    if entry.get("content") is not None:
+        return _owned.digest(entry["content"].encode())
+    wanted: str | None = entry.get("content_sha256")
+    return None if wanted is None else wanted.lower()
+
+
+def _keep(root: Root, ledger: Ledger, job: Job, found: Found | None) -> None:
+    """Remember what was proven. An image of which nothing is wanted is forgotten: nothing of ours is left in it."""
+    stamp = record.image_stamp(root, job.path)
+    before = ledger.section(record.SECTION).get(job.path)
+    if job.need.is_empty or found is None or stamp is None:
+        record.forget(ledger, job.path)
+    else:
+        record.remember(ledger, job.path, job.kernel, stamp, found)
+    if ledger.section(record.SECTION).get(job.path) != before:
+        ledger.save()
+
+
+def _report(assessment: _Assessment, built: t.Mapping[str, Found]) -> dict[str, t.Any]:
+    job = assessment.job
+    found = built.get(job.path) or assessment.found
+    return {
+        "kernel": job.kernel,
+        "path": job.path,
+        "rebuilt": bool(assessment.troubles),
+        "reasons": list(assessment.troubles),
+        "proven": proof.proven(job.need, found) if found is not None else [],
+    }
+
+
+def _diff(assessment: _Assessment) -> dict[str, t.Any]:
+    job = assessment.job
+    before = "".join(f"{trouble}\n" for trouble in assessment.troubles)
+    after = "".join(
+        f"holds {name}\n" for name in [*sorted(job.need.files), *(f"module {name}" for name in job.need.modules)]
+    )
+    return {"before": before, "after": after, "before_header": job.path, "after_header": job.path}

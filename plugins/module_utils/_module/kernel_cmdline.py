@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""What ``kernel_cmdline`` and ``kernel_cmdline_info`` do."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+BOOTLOADERS = ("auto", "grub")
+
+
+def _without(owned: t.Sequence[str], unwanted: t.Sequence[str]) -> list[str]:
+    return [argument for argument in owned if argument not in unwanted]
+
+
+def change(module: AnsibleModule, run: Runner) -> Result:
+    """Body of ``kernel_cmdline``."""
+    root = Root()
+    owner: str = module.params["owner"]
+    args: list[str] = module.params["args"]
+    if module.params["state"] == "present" and not args:
+        raise InputError(
+            "args is empty: expected at least one kernel argument, or state=absent to take all of the owner's away"
+        )
+    _check_bootloader(root, module.params["bootloader"])
+    with locked(root, module.check_mode) as ledger:
+        owned = ledger.section("kernel_args").get(owner, [])
+        wanted = args if module.params["state"] == "present" else _without(owned, args or owned)
+        outcome = set_arguments(root, run, ledger, owner, wanted, module.check_mode)
+    return Result(outcome.changed, outcome.state, tuple(outcome.diff), outcome.warnings)
+
+
+def inform(module: AnsibleModule, _run: Runner) -> Result:
+    """Body of ``kernel_cmdline_info``."""
+    root = Root(module.params["root"])
+    loader = find_loader(root)
+    return Result(data=describe(root, Ledger.read(root), loader.entries(), loader.name))
+
+
+def _check_bootloader(root: Root, wanted: str) -> None:
+    found = find_loader(root).name
+    if wanted not in ("auto", found):
+        raise InputError(f"bootloader={wanted}, but this machine is booted by {found}: use bootloader=auto")

@@ -1,0 +1,38 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""What the reader half of ``host_plan`` and ``iommu_groups_facts`` do."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
+    """Body of the module that the action plugin ``host_plan`` runs on the host."""
+    root = Root(module.params["root"])
+    return Result(data={"state": read_host(root, run, module.params["wanted"]), "effective_uid": os.geteuid()})
+
+
+def groups_facts(module: AnsibleModule, _run: Runner) -> Result:
+    """Body of ``iommu_groups_facts``."""
+    root = Root(module.params["root"])
+    devices = read_devices(root, Ledger.read(root), names=True)
+    iommu = read_iommu(root, devices, running_arguments(root))
+    return Result(data={"ansible_facts": {"iommu": {**iommu, "devices": [device.to_json() for device in devices]}}})

@@ -1,0 +1,56 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The one place where the library meets ``AnsibleModule``: its programs, its results, its errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError, RefusedError
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a module body hands back: ``data`` are the return keys, ``diff`` entries as Ansible prints them."""
+
+    changed: bool = False
+    data: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    diff: tuple[t.Mapping[str, t.Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def module_runner(module: AnsibleModule) -> Runner:
+    """A :class:`Runner` on ``run_command``: argument lists only, ``LC_ALL=C``, no prompts."""
+
+    def run(argv: t.Sequence[str], cwd: str | None = None) -> CommandResult:
+        rc, stdout, stderr = module.run_command(
+            list(argv), cwd=cwd, environ_update={"LC_ALL": "C", "LANGUAGE": "C", "DEBIAN_FRONTEND": "noninteractive"}
+        )
+        return CommandResult(tuple(argv), rc, stdout, stderr)
+
+    return run
+
+
+def run_module(module: AnsibleModule, body: t.Callable[[AnsibleModule, Runner], Result]) -> t.NoReturn:
+    """Run ``body`` and end the module: with its result, or with the message of its error."""
+    try:
+        result = body(module, module_runner(module))
+    except RefusedError as exc:
+        module.fail_json(msg=str(exc), refusals=[{"device": exc.device, "reason": exc.reason, "allow": exc.allow}])
+    except PassthroughError as exc:
+        module.fail_json(msg=str(exc))
+    for warning in result.warnings:
+        module.warn(warning)
+    reported: dict[str, t.Any] = {"changed": result.changed, **result.data}
+    if result.diff:
+        reported["diff"] = [dict(entry) for entry in result.diff]
+    module.exit_json(**reported)

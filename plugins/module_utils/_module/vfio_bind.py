@@ -1,0 +1,207 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""What ``vfio_bind`` does."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
+    ArgumentsChange,
+    set_arguments,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import record
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images, suspects
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import binding
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import (
+    DRIVERS,
+    AttributeWriter,
+    Bus,
+    attribute_writer,
+    current_driver,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import arguments_of
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+METHODS = ("auto", "override", "ids", "driverctl")
+_AVAILABLE_METHODS = ("auto", "override")
+
+_ID_FIELDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id")
+_ID = re.compile(r"[0-9a-f]{4}")
+_SERIAL = re.compile(r"[0-9a-f]{16}")
+
+
+class SetArguments(t.Protocol):
+    """The part of ``_cmdline/writer.py`` that is needed here."""
+
+    def __call__(
+        self, root: Root, run: Runner, ledger: Ledger, owner: str, args: t.Sequence[str], check_mode: bool
+    ) -> ArgumentsChange: ...
+
+
+def bind(
+    module: AnsibleModule,
+    run: Runner,
+    root: Root | None = None,
+    write: AttributeWriter | None = None,
+    set_args: SetArguments = set_arguments,
+) -> Result:
+    """Body of ``vfio_bind``; what comes after ``run`` is there for tests."""
+    root = root or Root()
+    request = parse_request(module.params)
+    bus = Bus(root, run, write or attribute_writer(root))
+    with locked(root, module.check_mode) as ledger:
+        devices = read_devices(root, ledger)
+        around = Surroundings(
+            devices=devices,
+            dependencies=read_dependencies(root, devices),
+            builtin_drivers=builtin_drivers(root, root.listdir(DRIVERS)),
+            iommu_enabled=any(device.iommu_group is not None for device in devices),
+        )
+        plan = binding.make_plan(root, ledger, request, around)
+        moved = _moves(root, plan)
+        suspected = suspects(root) if plan.releases_files else {}
+        # Refuses here, before the first write, where the boot loader cannot take what is needed.
+        arguments = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
+        changed = _would_change(ledger, plan, arguments)
+        notes: list[str] = []
+        if changed and not module.check_mode:
+            bus.release(plan.release)
+            if plan.bind:
+                bus.bind(plan.bind)
+            for path, kernel in suspected.items():
+                record.suspect(ledger, path, kernel)
+            notes += binding.install_files(root, ledger, plan)
+            applied = _arguments(root, run, ledger, request, plan, set_args, check_mode=False)
+            notes += applied.warnings if applied is not None else ()
+            plan = binding.settled(plan)
+        return Result(
+            changed,
+            _report(root, ledger, request, plan, suspected),
+            (*_file_diffs(plan), *(arguments.diff if arguments is not None else ()), *moved),
+            tuple(notes),
+        )
+
+
+def parse_request(params: t.Mapping[str, t.Any]) -> binding.Request:
+    """The module's options in the library's words; raises :class:`InputError` for what cannot be meant."""
+    if params["method"] not in _AVAILABLE_METHODS:
+        raise InputError(
+            f"method={params['method']} is not available in this version: use method=override (which method=auto takes)"
+        )
+    present = params["state"] == "present"
+    if params["exclusive"] and not present:
+        raise InputError("exclusive=true goes with state=present: it releases every device that is not in the list")
+    devices = tuple(_device_request(entry, params["allow"]) for entry in params["devices"])
+    addresses = [device.address for device in devices]
+    twice = next((address for address in addresses if addresses.count(address) > 1), None)
+    if twice is not None:
+        raise InputError(f"devices names {twice} twice: expected every address once")
+    if not devices and not params["exclusive"]:
+        raise InputError("devices is empty: expected at least one device, or exclusive=true to release all of them")
+    return binding.Request(
+        devices=devices,
+        present=present,
+        boot=params["timing"] in ("boot", "both"),
+        now=params["timing"] in ("now", "both"),
+        exclusive=params["exclusive"],
+    )
+
+
+def _device_request(entry: t.Mapping[str, t.Any], allow: t.Sequence[str]) -> binding.DeviceRequest:
+    address = Address.parse(entry["address"])
+    expected: dict[str, str] = {}
+    for name in (*_ID_FIELDS, "serial"):
+        value = entry.get(name)
+        if value is None:
+            continue
+        digits = value.lower().replace("0x", "", 1)
+        if (_SERIAL if name == "serial" else _ID).fullmatch(digits) is None:
+            length = "sixteen" if name == "serial" else "four"
+            raise InputError(f"{name} of {address} is '{value}': expected {length} hexadecimal digits")
+        expected[name] = digits
+    return binding.DeviceRequest(address, expected, (*allow, *(entry.get("allow") or ())))
+
+
+def _arguments(
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    request: binding.Request,
+    plan: binding.Plan,
+    set_args: SetArguments,
+    check_mode: bool,
+) -> ArgumentsChange | None:
+    """``None`` where the command line is not this run's business: then no boot loader need be known either."""
+    wanted = arguments_of(plan.table)
+    if not request.boot or (not wanted and not ledger.section("kernel_args").get(OWNER)):
+        return None
+    return set_args(root, run, ledger, owner=OWNER, args=wanted, check_mode=check_mode)
+
+
+def _would_change(ledger: Ledger, plan: binding.Plan, arguments: ArgumentsChange | None) -> bool:
+    return bool(
+        plan.bind
+        or plan.release
+        or any(change.changed for change in plan.file_changes)
+        or (arguments is not None and arguments.changed)
+        or ledger.section("devices") != plan.records
+    )
+
+
+def _moves(root: Root, plan: binding.Plan) -> list[t.Mapping[str, t.Any]]:
+    after = binding.drivers_after(root, plan, (*plan.release, *plan.bind))
+    texts = {
+        address: (f"driver: {current_driver(root, address) or 'none'}\n", f"driver: {driver or 'none'}\n")
+        for address, driver in after.items()
+    }
+    return [
+        _owned.diff_entry(_owned.FileChange(f"device {address}", before, text))
+        for address, (before, text) in sorted(texts.items())
+    ]
+
+
+def _file_diffs(plan: binding.Plan) -> list[t.Mapping[str, t.Any]]:
+    return [_owned.diff_entry(change) for change in plan.file_changes if change.changed]
+
+
+def _report(
+    root: Root, ledger: Ledger, request: binding.Request, plan: binding.Plan, suspected: t.Collection[str]
+) -> dict[str, t.Any]:
+    entries = {} if plan.table is None else plan.table.entries
+    drivers = binding.drivers_after(root, plan, [wanted.address for wanted in request.devices])
+    digests = {file.path: _owned.digest(file.content) for file in plan.files}
+    return {
+        "devices": [
+            {
+                "address": str(address),
+                "status": binding.device_status(driver, address in entries, request.present),
+                "driver": driver,
+                "configured": address in entries,
+                "native_driver": plan.records.get(str(address), {}).get("native_driver") or plan.natives.get(address),
+            }
+            for address, driver in sorted(drivers.items())
+        ],
+        "reboot_required": binding.reboot_required(root, plan, request),
+        "initramfs_stale": bool(suspected) or bool(stale_images(root, ledger, digests)),
+        "kernel_args": arguments_of(plan.table),
+    }

@@ -1,0 +1,113 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""One PCI function as the collection reports it, and the identity by which it is recognised again."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+
+# PCI Code and ID Assignment Specification, base classes and sub-classes that decide something here.
+BASE_CLASS_BRIDGE = "06"
+BASE_CLASS_DISPLAY = "03"
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What stays with a card when it moves: ids of four lower-case hex digits; ``serial`` is the PCIe
+    Device Serial Number as sixteen hex digits, or ``None``."""
+
+    vendor_id: str
+    device_id: str
+    subsystem_vendor_id: str
+    subsystem_device_id: str
+    serial: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.vendor_id}:{self.device_id} subsystem {self.subsystem_vendor_id}:{self.subsystem_device_id}"
+        return f"{text} serial {self.serial}" if self.serial else text
+
+    def matches(self, other: Identity) -> bool:
+        """Whether both can be the same card; a serial number counts only where both have one."""
+        if dataclasses.replace(self, serial=None) != dataclasses.replace(other, serial=None):
+            return False
+        return self.serial is None or other.serial is None or self.serial == other.serial
+
+    def to_json(self) -> dict[str, t.Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: t.Mapping[str, t.Any]) -> Identity:
+        fields: dict[str, t.Any] = {field.name: data.get(field.name) for field in dataclasses.fields(cls)}
+        return cls(**fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """One PCI function.
+
+    ``class_code`` has four hex digits (base class and sub-class); ``numa_node`` is ``None`` where the
+    firmware named none; ``native_driver`` is the driver that would hold it without us; ``mac`` is the
+    permanent address; ``interfaces`` are its network interfaces; ``physfn`` is the PF of a VF.
+    """
+
+    address: Address
+    identity: Identity
+    class_code: str
+    revision: str = "00"
+    is_bridge: bool = False
+    class_name: str | None = None
+    name: str | None = None
+    driver: str | None = None
+    driver_override: str | None = None
+    native_driver: str | None = None
+    candidate_modules: tuple[str, ...] = ()
+    numa_node: int | None = None
+    iommu_group: int | None = None
+    parent: Address | None = None
+    root_port: Address | None = None
+    physfn: Address | None = None
+    boot_vga: bool = False
+    reset_methods: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    mac: str | None = None
+    slot: str | None = None
+
+    def to_json(self) -> dict[str, t.Any]:
+        """The dictionary that users see (design: field's names, ids without ``0x``, class under ``class``)."""
+        data: dict[str, t.Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Identity):
+                data.update(value.to_json())
+            elif isinstance(value, Address):
+                data[field.name] = str(value)
+            elif isinstance(value, tuple):
+                data[field.name] = list(value)
+            else:
+                data[field.name] = value
+        data["class"] = data.pop("class_code")
+        return data
+
+    @classmethod
+    def from_json(cls, data: t.Mapping[str, t.Any]) -> Device:
+        fields: dict[str, t.Any] = {}
+        for field in dataclasses.fields(cls):
+            if field.name == "identity":
+                fields["identity"] = Identity.from_json(data)
+            elif field.name == "class_code":
+                fields["class_code"] = data["class"]
+            elif field.name in ("address", "parent", "root_port", "physfn"):
+                text = data.get(field.name)
+                fields[field.name] = None if text is None else Address.parse(text)
+            elif isinstance(data.get(field.name), list):
+                fields[field.name] = tuple(data[field.name])
+            else:
+                fields[field.name] = data.get(field.name, field.default)
+        return cls(**fields)

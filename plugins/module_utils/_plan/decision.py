@@ -1,0 +1,103 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The decision for one host: every wanted component's verdict and the whole. Pure; runs on the controller."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import (
+    cpu_isolation,
+    hugepages,
+    initramfs,
+    iommu,
+    libvirt_domains,
+    libvirt_host,
+    vfio,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    SEVERITY,
+    Decide,
+    HostState,
+    Refusal,
+    Verdict,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import UnresolvedDeviceError, select
+
+# In the order in which they are written and shown.
+COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
+    "iommu": iommu.decide,
+    "vfio": vfio.decide,
+    "hugepages": hugepages.decide,
+    "cpu_isolation": cpu_isolation.decide,
+    "initramfs": initramfs.decide,
+    "libvirt_host": libvirt_host.decide,
+    "libvirt_domains": libvirt_domains.decide,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Verdicts by component, and the names of ``vfio_devices`` resolved to functions."""
+
+    verdicts: t.Mapping[str, Verdict]
+    selected: t.Mapping[str, tuple[Device, ...]]
+
+    @property
+    def status(self) -> str:
+        """The worst status of all components; a host with nothing wanted is in sync."""
+        statuses = {verdict.status for verdict in self.verdicts.values()}
+        return max(statuses, key=SEVERITY.index, default=SEVERITY[0])
+
+    @property
+    def reboot_required(self) -> bool:
+        return any(verdict.reboot_required for verdict in self.verdicts.values())
+
+    def to_json(self) -> dict[str, t.Any]:
+        return {
+            "status": self.status,
+            "reboot_required": self.reboot_required,
+            "components": {name: verdict.to_json() for name, verdict in self.verdicts.items()},
+            "devices": {
+                name: [str(device.address) for device in functions] for name, functions in self.selected.items()
+            },
+        }
+
+
+def check_components(names: t.Iterable[str]) -> None:
+    """Refuse a component that does not exist, by name."""
+    for name in names:
+        if name not in COMPONENTS:
+            raise InputError(f"unknown component '{name}'; expected {', '.join(COMPONENTS)}")
+
+
+def make_plan(wanted: t.Mapping[str, t.Any], host: HostState) -> Plan:
+    """Judge every component in ``wanted``; one that is not there is unmanaged."""
+    check_components(wanted)
+    entries = wanted.get("vfio", {}).get("devices", [])
+    selected, refusals = select(entries, host.devices)
+    verdicts: dict[str, Verdict] = {}
+    for name, decide in COMPONENTS.items():
+        if name not in wanted:
+            continue
+        try:
+            verdicts[name] = decide(wanted[name], host, selected)
+        except UnresolvedDeviceError as missing:
+            verdicts[name] = Verdict(refusals=(_unresolved(str(missing), entries),))
+    if refusals:
+        present = verdicts["vfio"]
+        verdicts["vfio"] = dataclasses.replace(present, refusals=(*refusals, *present.refusals))
+    return Plan(verdicts, selected)
+
+
+def _unresolved(name: str, entries: t.Sequence[t.Mapping[str, t.Any]]) -> Refusal:
+    if any(entry.get("name") == name for entry in entries):
+        return Refusal(None, f"needs the device '{name}', which was refused under vfio")
+    return Refusal(None, f"needs the device '{name}', which vfio_devices does not name")

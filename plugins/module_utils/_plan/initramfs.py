@@ -1,0 +1,85 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The component ``initramfs``: whether every kernel's image holds what early binding will need. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, looked_for
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, need_for, shortfalls
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    Change,
+    HostState,
+    Refusal,
+    Verdict,
+)
+
+NAME = "initramfs"
+
+DEFAULTS: t.Final = {"generator": "auto", "kernels": ("all",)}
+
+
+def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
+    """``wanted``: ``generator`` and ``kernels`` as the module ``initramfs`` takes them. Images are judged against
+    the files that the component ``vfio`` will have written by then. ``apply`` holds the same two options."""
+    options = _options(wanted)
+    facts = host.facts[NAME]
+    refusals: tuple[Refusal, ...] = ()
+    apply = {"generator": options["generator"], "kernels": list(options["kernels"])}
+    try:
+        target = vfio.target_table(host, selected)
+    except HostStateError as exc:
+        return Verdict(refusals=(Refusal(None, str(exc)),), apply=apply)
+    if facts["generator"] is None:
+        if target is not None:
+            refusals = (Refusal(None, f"no known initramfs generator is installed. Looked for: {looked_for()}"),)
+        return Verdict(refusals=refusals, apply=apply)
+    files = vfio.target_files(host, target)
+    images = [
+        image for image in facts["images"] if "all" in options["kernels"] or image["kernel"] in options["kernels"]
+    ]
+    refusals = tuple(refusal for image in images for refusal in _missing(image, bool(files)))
+    changes = tuple(change for image in images for change in _stale(image, facts["generator"], files))
+    return Verdict(changes=changes, refusals=refusals, apply=apply)
+
+
+def _options(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    unknown = sorted(set(wanted) - set(DEFAULTS))
+    if unknown:
+        raise InputError(f"initramfs: unknown key {unknown[0]}; expected {', '.join(sorted(DEFAULTS))}")
+    options = {name: wanted.get(name) or default for name, default in DEFAULTS.items()}
+    if options["generator"] not in ("auto", *NAMES):
+        raise InputError(f"initramfs_generator is '{options['generator']}'; expected auto, {', '.join(NAMES)}")
+    return options
+
+
+def _missing(image: t.Mapping[str, t.Any], needed: bool) -> t.Iterator[Refusal]:
+    if needed and image["modules_missing"]:
+        names = ", ".join(image["modules_missing"])
+        reason = f"kernel {image['kernel']} lacks {names}: a boot into it would leave the devices to the host"
+        yield Refusal(None, f"{reason}. Install its modules or remove that kernel")
+
+
+def _stale(image: t.Mapping[str, t.Any], generator: str, files: t.Mapping[str, str]) -> t.Iterator[Change]:
+    need = need_for(generator, files, image["modules_needed"])
+    content = image["content"]
+    if content is None and need.is_empty:
+        return
+    found = Found.from_json(content) if content is not None else Found({}, ())
+    troubles = shortfalls(need, found)
+    if troubles:
+        before = ", ".join(troubles) if image["present"] else None
+        after = "holds " + ", ".join([*need.files, *(f"module {module}" for module in need.modules)])
+        yield Change(f"image {image['path']}", before, after if not need.is_empty else f"holds {_nothing(found)}")
+
+
+def _nothing(found: Found) -> str:
+    return "none of " + ", ".join(sorted(found.files))

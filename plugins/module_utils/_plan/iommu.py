@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The component ``iommu``: on, explicitly, with the parameter of this vendor."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
+
+NAME = "iommu"
+
+DEFAULTS: t.Final = {"passthrough_mode": False}
+
+_KEYS = frozenset({"enabled", *DEFAULTS})
+_MANAGED_PARAMETERS = ("intel_iommu", "iommu")
+
+
+def kernel_arguments(cpu_vendor: str, passthrough_mode: bool) -> list[str]:
+    """What makes the IOMMU explicit: Intel has a parameter for "on"; AMD's driver is on whenever the firmware
+    describes the hardware and knows no such value (drivers/iommu/amd/init.c, parse_amd_iommu_options)."""
+    arguments = ["intel_iommu=on"] if cpu_vendor == INTEL else []
+    return [*arguments, "iommu=pt"] if passthrough_mode else arguments
+
+
+def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
+    """``wanted``: ``enabled`` (only ``true`` is a state that can be wanted), ``passthrough_mode`` (``iommu=pt``)."""
+    unknown = sorted(set(wanted) - _KEYS)
+    if unknown:
+        raise InputError(f"iommu: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
+    if wanted.get("enabled") is not True:
+        raise InputError("iommu_enabled: expected true, or leave it undefined to keep the IOMMU unmanaged")
+    arguments = kernel_arguments(host.cpu_vendor, bool({**DEFAULTS, **wanted}["passthrough_mode"]))
+    judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
+    refusals = [*judged.refusals, *_impossible(host)]
+    assumptions: tuple[str, ...] = ()
+    if not host.iommu["enabled"] and not refusals:
+        assumptions = ("the IOMMU is off now: its groups are known only after the reboot",)
+        if not judged.changes and not judged.pending_reboot:
+            refusals.append(
+                Refusal(None, f"the IOMMU is off although the command line asks for it: {host.iommu['reason']}")
+            )
+    return Verdict(
+        changes=judged.changes,
+        refusals=tuple(refusals),
+        assumptions=assumptions,
+        pending_reboot=judged.pending_reboot,
+        apply={"kernel_args": arguments},
+    )
+
+
+def _impossible(host: HostState) -> t.Iterator[Refusal]:
+    if host.cpu_vendor not in (INTEL, AMD):
+        yield Refusal(None, f"CPU vendor '{host.cpu_vendor}': only Intel and AMD IOMMUs are supported in this version")
+    elif not host.iommu["enabled"] and host.iommu["hardware"] is None:
+        yield Refusal(None, f"the IOMMU cannot be turned on from here: {host.iommu['reason']}")

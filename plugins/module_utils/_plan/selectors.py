@@ -1,0 +1,300 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""From what an operator wrote under ``vfio_devices`` to the functions of one host. Pure; runs on the controller.
+
+jmespath and netaddr are needed only by the selectors that use them (``query``, ``mac``).
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import types
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
+
+jmespath: types.ModuleType | None
+try:
+    import jmespath
+    import jmespath.exceptions
+except ImportError:
+    jmespath = None
+
+netaddr: types.ModuleType | None
+try:
+    import netaddr
+except ImportError:
+    netaddr = None
+
+_ENTRY_KEYS = frozenset({"name", "match", "functions", "count", "allow"})
+_FUNCTIONS = ("matched", "all")
+
+
+class UnresolvedDeviceError(Exception):
+    """A component asked for a device name that did not resolve; its refusal is reported where it belongs."""
+
+
+class Selection(collections.abc.Mapping):  # type: ignore[type-arg]  # Mapping[...] as a base needs Python 3.9.2
+    """Names to functions; a name that was refused raises :class:`UnresolvedDeviceError` instead of ``KeyError``."""
+
+    def __init__(self, functions: t.Mapping[str, tuple[Device, ...]]) -> None:
+        self._functions = functions
+
+    def __getitem__(self, name: str) -> tuple[Device, ...]:
+        try:
+            return self._functions[name]
+        except KeyError:
+            raise UnresolvedDeviceError(name) from None
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """One entry of ``vfio_devices``."""
+
+    name: str
+    match: t.Mapping[str, t.Any]
+    functions: str = "matched"
+    count: int = 1
+    allow: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, entry: t.Mapping[str, t.Any]) -> Wanted:
+        unknown = sorted(set(entry) - _ENTRY_KEYS)
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"vfio_devices: {dict(entry)} has no name; domains use it to refer to the device")
+        if unknown:
+            raise InputError(
+                f"vfio_devices '{name}': unknown key {unknown[0]}; expected {', '.join(sorted(_ENTRY_KEYS))}"
+            )
+        match = entry.get("match")
+        if not isinstance(match, collections.abc.Mapping) or not match:
+            raise InputError(
+                f"vfio_devices '{name}': match is missing or empty; expected at least one selector, such as address"
+            )
+        for selector in match:
+            if selector not in SELECTORS:
+                raise InputError(
+                    f"vfio_devices '{name}': unknown selector {selector}; expected {', '.join(sorted(SELECTORS))}"
+                )
+        functions = entry.get("functions", "matched")
+        if functions not in _FUNCTIONS:
+            raise InputError(f"vfio_devices '{name}': functions is {functions!r}; expected {' or '.join(_FUNCTIONS)}")
+        count = entry.get("count", 1)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise InputError(f"vfio_devices '{name}': count is {count!r}; expected a number from 1")
+        return cls(name, match, functions, count, tuple(entry.get("allow", ())))
+
+
+def select(
+    entries: t.Sequence[t.Mapping[str, t.Any]], devices: t.Sequence[Device]
+) -> tuple[Selection, tuple[Refusal, ...]]:
+    """Resolve every entry. Raises :class:`InputError` for a malformed one; what the host decides is a refusal."""
+    wanted = [Wanted.parse(entry) for entry in entries]
+    names = [entry.name for entry in wanted]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"vfio_devices: the name '{twice}' stands twice; expected every name once")
+    resolved: dict[str, tuple[Device, ...]] = {}
+    refusals: list[Refusal] = []
+    for entry in wanted:
+        found, refusal = _resolve(entry, devices)
+        if refusal is not None:
+            refusals.append(refusal)
+        else:
+            resolved[entry.name] = found
+    refusals += _shared_functions(resolved)
+    return Selection(resolved), tuple(refusals)
+
+
+def _resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, ...], Refusal | None]:
+    matching = [
+        device for device in devices if all(SELECTORS[key](device, value) for key, value in entry.match.items())
+    ]
+    endpoints = [device for device in matching if not device.is_bridge]
+    if matching and not endpoints:
+        bridges = ", ".join(str(device.address) for device in matching)
+        return (), Refusal(
+            str(matching[0].address), f"'{entry.name}' matches {bridges}, a bridge: bridges always stay with the host"
+        )
+    if len(endpoints) != entry.count:
+        return (), _wrong_number(entry, endpoints, devices)
+    if entry.functions == "all":
+        slots = {device.address.slot for device in endpoints}
+        endpoints = [device for device in devices if device.address.slot in slots and not device.is_bridge]
+    return tuple(endpoints), None
+
+
+def _wrong_number(entry: Wanted, found: t.Sequence[Device], devices: t.Sequence[Device]) -> Refusal:
+    selector = ", ".join(f"{key}: {value}" for key, value in entry.match.items())
+    if found:
+        listing = ", ".join(_describe(device) for device in found)
+        return Refusal(
+            None,
+            f"'{entry.name}' ({selector}) matches {len(found)} devices, expected {entry.count}: {listing}. "
+            f"Add a selector that tells them apart, or set count: {len(found)} to take them all",
+        )
+    nearby = _device_at(entry, devices)
+    if nearby is not None:
+        return Refusal(
+            str(nearby.address),
+            f"'{entry.name}' ({selector}): other than expected, there sits {_describe(nearby)}",
+        )
+    return Refusal(None, f"'{entry.name}' ({selector}) matches no device of this host")
+
+
+def _device_at(entry: Wanted, devices: t.Sequence[Device]) -> Device | None:
+    if "address" not in entry.match:
+        return None
+    address = Address.parse(str(entry.match["address"]))
+    return next((device for device in devices if device.address == address), None)
+
+
+def _describe(device: Device) -> str:
+    details = [f"{device.identity.vendor_id}:{device.identity.device_id}"]
+    if device.name:
+        details.append(device.name)
+    if device.mac:
+        details.append(f"MAC {device.mac}")
+    return f"{device.address} ({', '.join(details)})"
+
+
+def _shared_functions(resolved: t.Mapping[str, tuple[Device, ...]]) -> t.Iterator[Refusal]:
+    owner: dict[Address, str] = {}
+    for name, functions in resolved.items():
+        for device in functions:
+            first = owner.setdefault(device.address, name)
+            if first != name:
+                yield Refusal(str(device.address), f"'{first}' and '{name}' both select {device.address}")
+
+
+def _by_address(device: Device, value: t.Any) -> bool:
+    return device.address == Address.parse(str(value))
+
+
+def _by_ids(value: t.Any, selector: str, vendor: str, product: str) -> bool:
+    wanted = str(value).lower().replace("0x", "")
+    parts = wanted.split(":")
+    if len(parts) != 2 or any(len(part) != 4 or not _is_hexadecimal(part) for part in parts):
+        raise InputError(f"{selector} is '{value}'; expected two ids of four hex digits such as 8086:10d3")
+    return parts == [vendor, product]
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return all(character in "0123456789abcdef" for character in text)
+
+
+def _by_vendor_device(device: Device, value: t.Any) -> bool:
+    return _by_ids(value, "vendor_device", device.identity.vendor_id, device.identity.device_id)
+
+
+def _by_subsystem(device: Device, value: t.Any) -> bool:
+    return _by_ids(value, "subsystem", device.identity.subsystem_vendor_id, device.identity.subsystem_device_id)
+
+
+def _by_class(device: Device, value: t.Any) -> bool:
+    wanted = str(value).lower().replace("0x", "")
+    if len(wanted) not in (2, 4) or not _is_hexadecimal(wanted):
+        raise InputError(f"class is '{value}'; expected a base class (03) or a class (0300) in quotes")
+    return device.class_code.startswith(wanted)
+
+
+def _by_driver(device: Device, value: t.Any) -> bool:
+    return device.native_driver == str(value)
+
+
+def _by_mac(device: Device, value: t.Any) -> bool:
+    if netaddr is None:
+        raise InputError("the selector mac needs the Python package netaddr on the controller: pip install netaddr")
+    try:
+        wanted = netaddr.EUI(str(value))
+    except netaddr.core.AddrFormatError:
+        raise InputError(f"mac is '{value}'; expected an address such as 52:54:00:aa:00:10") from None
+    return device.mac is not None and bool(netaddr.EUI(device.mac) == wanted)
+
+
+def _by_slot(device: Device, value: t.Any) -> bool:
+    return device.slot == str(value)
+
+
+def _by_serial(device: Device, value: t.Any) -> bool:
+    wanted = str(value).lower().replace("-", "").replace(":", "")
+    if len(wanted) != 16 or not _is_hexadecimal(wanted):
+        raise InputError(f"serial is '{value}'; expected a PCIe device serial number of sixteen hex digits")
+    return device.identity.serial == wanted
+
+
+def _by_numa_node(device: Device, value: t.Any) -> bool:
+    if not isinstance(value, int):
+        raise InputError(f"numa_node is '{value}'; expected a number")
+    return device.numa_node == value
+
+
+def _by_boot_vga(device: Device, value: t.Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"boot_vga is '{value}'; expected true or false")
+    return device.boot_vga is value
+
+
+def _by_query(device: Device, value: t.Any) -> bool:
+    if jmespath is None:
+        raise InputError("the selector query needs the Python package jmespath on the controller: pip install jmespath")
+    facts = device.to_json()
+    try:
+        expression = jmespath.compile(str(value))
+        unknown = sorted(_fields(expression.parsed) - set(facts))
+        if unknown:
+            raise InputError(
+                f"query '{value}' asks for '{unknown[0]}', which no device has; known are {', '.join(sorted(facts))}"
+            )
+        return expression.search(facts) is True
+    except jmespath.exceptions.JMESPathError as exc:
+        raise InputError(f"query '{value}' is no JMESPath expression: {exc}") from None
+
+
+def _fields(node: t.Any) -> set[str]:
+    """The fields of a device that a parsed JMESPath expression starts from (not those inside a field's value)."""
+    if not isinstance(node, dict):
+        return set()
+    if node.get("type") == "field":
+        return {node["value"]}
+    children = node.get("children", [])
+    if node.get("type") in (
+        "subexpression",
+        "pipe",
+        "index_expression",
+        "projection",
+        "value_projection",
+        "filter_projection",
+    ):
+        children = children[:1]
+    return {field for child in children for field in _fields(child)}
+
+
+SELECTORS: t.Final[t.Mapping[str, t.Callable[[Device, t.Any], bool]]] = {
+    "address": _by_address,
+    "vendor_device": _by_vendor_device,
+    "subsystem": _by_subsystem,
+    "class": _by_class,
+    "driver": _by_driver,
+    "mac": _by_mac,
+    "slot": _by_slot,
+    "serial": _by_serial,
+    "numa_node": _by_numa_node,
+    "boot_vga": _by_boot_vga,
+    "query": _by_query,
+}

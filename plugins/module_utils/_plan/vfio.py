@@ -1,0 +1,201 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The component ``vfio``: which devices are held for vfio-pci at the next boot, and which go back. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import looked_for
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    Change,
+    HostState,
+    Refusal,
+    Verdict,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI, Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
+    GENERATION_PARAMETER,
+    Table,
+    arguments_of,
+    next_table,
+    running_generation,
+)
+
+NAME = "vfio"
+
+_KEYS = frozenset({"devices", "allow"})
+
+
+def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
+    """``wanted``: ``devices`` (the entries that ``selected`` resolved, with their ``allow`` keys) and ``allow``
+    (more keys by the entry's name). ``apply``: ``devices`` for ``vfio_bind`` with the keys of each,
+    ``kernel_args``, and ``allow``, which is empty because keys belong to devices."""
+    allow = _allow_by_name(wanted)
+    chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
+    facts = host.facts[NAME]
+    refusals = [refusal for device, keys in chosen.values() for refusal in refusals_for(device, host, keys, chosen)]
+    try:
+        present = present_table(host)
+        target = target_table(host, selected)
+    except HostStateError as exc:
+        return Verdict(refusals=(*refusals, Refusal(None, str(exc))))
+    refusals += _host_refusals(host, target)
+    arguments = judge_arguments(host, OWNER, arguments_of(target), (GENERATION_PARAMETER,))
+    changes = [*_device_changes(host, present, chosen), *_file_changes(facts, target), *arguments.changes]
+    unbound = [device for device, _keys in chosen.values() if device.driver != VFIO_PCI]
+    return Verdict(
+        changes=tuple(changes),
+        refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals))),
+        warnings=tuple(_missed(host, target, unbound)) if not changes else (),
+        assumptions=_assumptions(host, chosen),
+        pending_reboot=not changes and (bool(unbound) or arguments.pending_reboot),
+        apply={
+            "devices": [_for_writer(device, keys) for _address, (device, keys) in sorted(chosen.items())],
+            "kernel_args": arguments_of(target),
+            "allow": [],
+        },
+    )
+
+
+def refusals_for(
+    device: Device, host: HostState, allow: t.Collection[str], selected: t.Collection[Address] = ()
+) -> list[Refusal]:
+    """Every reason why ``device`` stays with the host; ``selected`` are the functions that move together with it."""
+    around = Surroundings(
+        devices=host.devices,
+        dependencies=host.dependencies,
+        builtin_drivers=host.facts.get(NAME, {}).get("builtin_drivers", ()),
+        selected=selected,
+        iommu_enabled=bool(host.iommu["enabled"]),
+    )
+    refusals = guard.judge(device, around, allow)
+    recorded = host.ledger.section("devices").get(str(device.address))
+    if recorded is not None and guard.ALLOW_IDENTITY not in allow:
+        expected = Identity.from_json(recorded["identity"])
+        if not expected.matches(device.identity):
+            reason = f"{device.address} is {device.identity} now, it was given away as {expected}"
+            refusals.append(Refusal(str(device.address), reason, guard.ALLOW_IDENTITY))
+    return refusals
+
+
+def present_table(host: HostState) -> Table | None:
+    """The table on the host; raises :class:`HostStateError` where it was changed into something else."""
+    text = host.facts[NAME]["table"]
+    return None if text is None else Table.parse(text)
+
+
+def target_table(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Table | None:
+    """The table that the host is to have; the present one where nothing is wanted of this component."""
+    present = present_table(host)
+    if not host.facts[NAME]["managed"]:
+        return present
+    entries = {device.address: device.identity for name in selected for device in selected[name]}
+    return next_table(present, entries, host.ledger.generation)
+
+
+def target_files(host: HostState, target: Table | None) -> dict[str, str]:
+    """SHA-256 of every file of this component as it is to be, by path."""
+    if target is None:
+        return {}
+    return {file.path: digest(file.content) for file in boot_files(target, host.facts[NAME]["generators"])}
+
+
+def _allow_by_name(wanted: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
+    unknown = sorted(set(wanted) - _KEYS)
+    if unknown:
+        raise InputError(f"vfio: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
+    extra = wanted.get("allow") or {}
+    if not hasattr(extra, "items"):
+        raise InputError("vfio: allow must map names of devices to lists of keys, such as {nic: [configured_nic]}")
+    allow = {name: tuple(keys) for name, keys in extra.items()}
+    for entry in wanted.get("devices") or []:
+        allow[entry["name"]] = (*allow.get(entry["name"], ()), *(entry.get("allow") or ()))
+    return allow
+
+
+def _host_refusals(host: HostState, target: Table | None) -> list[Refusal]:
+    facts = host.facts[NAME]
+    refusals = []
+    if target is not None and facts["vfio_pci"] == MISSING:
+        refusals.append(
+            Refusal(None, f"kernel {host.kernel_release} has no driver vfio-pci, neither as a module nor built in")
+        )
+    if target is not None and not facts["generators"]:
+        reason = (
+            f"no known initramfs generator is installed, without one nothing is bound early. Looked for: {looked_for()}"
+        )
+        refusals.append(Refusal(None, reason))
+    files = host.ledger.section("files")
+    for path, sha256 in target_files(host, target).items():
+        present = facts["files"].get(path)
+        if present in (None, sha256):
+            continue
+        if path not in files:
+            refusals.append(Refusal(None, f"{path} exists and was not written by virtfleet.passthrough: move it away"))
+        elif present != files[path]["written"]:
+            refusals.append(
+                Refusal(None, f"{path} was changed by someone since virtfleet.passthrough wrote it: remove it")
+            )
+    return refusals
+
+
+def _device_changes(
+    host: HostState, present: Table | None, chosen: t.Mapping[Address, tuple[Device, t.Collection[str]]]
+) -> t.Iterator[Change]:
+    configured = dict(present.entries) if present is not None else {}
+    drivers = {device.address: device.driver for device in host.devices}
+    for address, (device, _keys) in sorted(chosen.items()):
+        if configured.get(address) != device.identity:
+            before = f"{configured[address]}" if address in configured else device.driver or "no driver"
+            after = f"{VFIO_PCI} from the start of a boot, as {device.identity}"
+            yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI)
+    recorded = host.ledger.section("devices")
+    for address in sorted(({*configured} | {Address.parse(text) for text in recorded}) - set(chosen)):
+        native = recorded.get(str(address), {}).get("native_driver") or "its own driver"
+        bound = drivers.get(address) == VFIO_PCI
+        yield Change(f"release {address}", f"{VFIO_PCI} from the start of a boot", native, after_reboot=bound)
+
+
+def _file_changes(facts: t.Mapping[str, t.Any], target: Table | None) -> t.Iterator[Change]:
+    wanted = (
+        {} if target is None else {file.path: digest(file.content) for file in boot_files(target, facts["generators"])}
+    )
+    for path, present in sorted(facts["files"].items()):
+        if present != wanted.get(path):
+            before = None if present is None else "as it is"
+            yield Change(f"file {path}", before, "as generated" if path in wanted else None)
+
+
+def _missed(host: HostState, target: Table | None, unbound: t.Iterable[Device]) -> t.Iterator[str]:
+    """A boot that was made for this table and left a device elsewhere: another boot will not help by itself."""
+    if target is None or running_generation(host.boot["running"]) != target.generation:
+        return
+    for device in unbound:
+        yield (
+            f"{device.address} is held by {device.driver or 'no driver'} although this boot was made for it "
+            f"(generation {target.generation}): the lines of virtfleet-passthrough in the kernel log say why"
+        )
+
+
+def _assumptions(host: HostState, chosen: t.Iterable[Address]) -> tuple[str, ...]:
+    if host.iommu["enabled"]:
+        return ()
+    return tuple(f"{address}: the IOMMU is off now, groups are decided by the next boot" for address in sorted(chosen))
+
+
+def _for_writer(device: Device, allow: t.Iterable[str]) -> dict[str, t.Any]:
+    identity = {name: value for name, value in device.identity.to_json().items() if value is not None}
+    return {"address": str(device.address), **identity, "allow": sorted(set(allow))}

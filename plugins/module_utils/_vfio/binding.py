@@ -1,0 +1,302 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""From what was asked of ``vfio_bind`` to what will be done, and doing it: boot-time table, files and drivers now."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
+    installed_generators,
+    looked_for,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
+    BASE_CLASS_DISPLAY,
+    Device,
+    Identity,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import (
+    MISSING,
+    kernel_release,
+    vfio_pci_kind,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI, Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
+    TABLE_PATH,
+    Table,
+    next_table,
+    running_generation,
+)
+
+BOUND = "bound"
+PENDING_REBOOT = "pending_reboot"
+NOT_CONFIGURED = "not_configured"
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceRequest:
+    """One device as asked for: ``expected`` holds those fields of its identity that were named."""
+
+    address: Address
+    expected: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """``boot`` and ``now`` say where to act; ``exclusive`` releases everything of ours that is not named."""
+
+    devices: tuple[DeviceRequest, ...]
+    present: bool = True
+    boot: bool = True
+    now: bool = False
+    exclusive: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will be done. ``table`` is the one to have afterwards; ``bind`` and ``release`` change drivers now."""
+
+    before: Table | None
+    table: Table | None
+    files: tuple[_owned.OwnedFile, ...]
+    file_changes: tuple[_owned.FileChange, ...]
+    bind: tuple[Address, ...]
+    release: tuple[Address, ...]
+    records: t.Mapping[str, t.Mapping[str, t.Any]]
+    natives: t.Mapping[Address, str | None]
+
+    @property
+    def releases_files(self) -> tuple[str, ...]:
+        """Owned files that are no longer wanted."""
+        wanted = {file.path for file in self.files}
+        return tuple(change.path for change in self.file_changes if change.path not in wanted)
+
+
+def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings) -> Plan:
+    """Decide everything and refuse what must be refused; writes nothing.
+
+    Raises :class:`RefusedError` or :class:`HostStateError`, naming device, reason and key.
+    """
+    present = read_table(root, ledger)
+    by_address = {device.address: device for device in around.devices}
+    recorded = {Address.parse(text): record for text, record in ledger.section("devices").items()}
+    named = {wanted.address: wanted for wanted in request.devices}
+    configured = dict(present.entries) if present is not None else {}
+    gone = _leaving(request, named, {*configured, *recorded})
+    entries = {address: identity for address, identity in configured.items() if not (request.boot and address in gone)}
+    if request.present:
+        known = {
+            **{address: Identity.from_json(record["identity"]) for address, record in recorded.items()},
+            **configured,
+        }
+        around = dataclasses.replace(around, selected={*named, *entries})
+        found = {wanted.address: _check(wanted, by_address, known, around, request) for wanted in request.devices}
+        if request.boot:
+            entries.update({address: device.identity for address, device in found.items()})
+        _check_kernel(root, bool(found))
+    table = next_table(present, entries, ledger.generation)
+    files = _files(root, table) if request.boot else _as_they_are(root, ledger)
+    bind = [
+        address for address in named if request.present and request.now and current_driver(root, address) != VFIO_PCI
+    ]
+    release = [address for address in gone if request.now and _holds_ours(root, address, {*configured, *recorded})]
+    return Plan(
+        before=present,
+        table=table if request.boot else present,
+        files=files,
+        file_changes=_preview(root, ledger, files),
+        bind=tuple(sorted(bind)),
+        release=tuple(sorted(release)),
+        records=_records(recorded, by_address, named if request.present else {}, entries, gone),
+        natives={address: record.get("native_driver") for address, record in recorded.items()},
+    )
+
+
+def read_table(root: Root, ledger: Ledger) -> Table | None:
+    """The table that this collection wrote, or ``None``."""
+    if TABLE_PATH not in ledger.section("files"):
+        return None
+    text = root.read_text(TABLE_PATH)
+    return None if text is None else Table.parse(text)
+
+
+def install_files(root: Root, ledger: Ledger, plan: Plan) -> list[str]:
+    """Write the plan's boot files and records; gives notes for people. The generation is durable before the table."""
+    if plan.table is not None:
+        ledger.generation = max(ledger.generation, plan.table.generation)
+    devices = ledger.section("devices")
+    if devices != plan.records:
+        devices.clear()
+        devices.update(plan.records)
+        ledger.save()
+    for file in plan.files:
+        _owned.install(root, ledger, OWNER, file)
+    notes = [_owned.release(root, ledger, path).note for path in plan.releases_files]
+    return [note for note in notes if note is not None]
+
+
+def settled(plan: Plan) -> Plan:
+    """The plan after it was carried out: drivers are read from the host again instead of being foretold."""
+    return dataclasses.replace(plan, bind=(), release=())
+
+
+def drivers_after(root: Root, plan: Plan, addresses: t.Iterable[Address]) -> dict[Address, str | None]:
+    """The drivers of ``addresses`` once the plan is carried out; of a released one the recorded native driver."""
+    drivers = {address: current_driver(root, address) for address in addresses}
+    drivers.update({address: plan.natives.get(address) for address in plan.release if address in drivers})
+    drivers.update({address: VFIO_PCI for address in plan.bind if address in drivers})
+    return drivers
+
+
+def device_status(driver: str | None, configured: bool, present: bool) -> str:
+    """``bound``, ``pending_reboot`` or ``not_configured``, for a device that is wanted (``present``) or not."""
+    on_vfio = driver == VFIO_PCI
+    if present and on_vfio:
+        return BOUND
+    return PENDING_REBOOT if configured != on_vfio else NOT_CONFIGURED
+
+
+def reboot_required(root: Root, plan: Plan, request: Request) -> bool:
+    """Whether the running system differs from what the next boot will bring."""
+    running = running_generation((root.read_text("/proc/cmdline") or "").split())
+    if running != (None if plan.table is None else plan.table.generation):
+        return True
+    entries = {} if plan.table is None else plan.table.entries
+    named = [wanted.address for wanted in request.devices]
+    drivers = drivers_after(root, plan, {*entries, *named})
+    return any(drivers[address] != VFIO_PCI for address in entries) or any(
+        device_status(drivers[address], address in entries, request.present) == PENDING_REBOOT for address in named
+    )
+
+
+def _leaving(request: Request, named: t.Collection[Address], ours: t.Collection[Address]) -> set[Address]:
+    if not request.present:
+        return set(named)
+    return set(ours) - set(named) if request.exclusive else set()
+
+
+def _holds_ours(root: Root, address: Address, ours: t.Collection[Address]) -> bool:
+    """Whether the device is on vfio-pci through us: recorded, or through an override that a boot of ours has set."""
+    if current_driver(root, address) != VFIO_PCI:
+        return False
+    override = root.read_word(f"/sys/bus/pci/devices/{address}/driver_override")
+    running = running_generation((root.read_text("/proc/cmdline") or "").split())
+    return address in ours or (override == VFIO_PCI and running is not None)
+
+
+def _check(
+    wanted: DeviceRequest,
+    by_address: t.Mapping[Address, Device],
+    known: t.Mapping[Address, Identity],
+    around: Surroundings,
+    request: Request,
+) -> Device:
+    address = wanted.address
+    device = by_address.get(address)
+    if device is None:
+        raise RefusedError(f"there is no device at {address}", device=str(address))
+    identity = device.identity.to_json()
+    differing = [name for name, value in wanted.expected.items() if identity[name] != value]
+    if differing:
+        expected = ", ".join(f"{name} {wanted.expected[name]}" for name in differing)
+        raise RefusedError(f"{address} is {device.identity} now, expected {expected}", device=str(address))
+    before = known.get(address)
+    # Whoever names the identity has seen the new card.
+    unnoticed = before is not None and not wanted.expected and not before.matches(device.identity)
+    if unnoticed and guard.ALLOW_IDENTITY not in wanted.allow:
+        reason = f"{address} is {device.identity} now, it was given away as {before}"
+        raise RefusedError(reason, device=str(address), allow=guard.ALLOW_IDENTITY)
+    refusals = guard.judge(device, around, wanted.allow)
+    if request.now:
+        refusals += _not_now(device, wanted.allow)
+    if refusals:
+        raise _combined(refusals)
+    return device
+
+
+def _not_now(device: Device, allow: t.Collection[str]) -> list[Refusal]:
+    address = str(device.address)
+    if device.driver == VFIO_PCI:
+        return []
+    found = []
+    if device.iommu_group is None:
+        found.append(Refusal(address, f"{address} is in no IOMMU group: vfio-pci cannot take it in this boot"))
+    if device.class_code.startswith(BASE_CLASS_DISPLAY) and guard.ALLOW_RUNTIME_GPU not in allow:
+        reason = f"{address} is a display (class {device.class_code}): drivers often fail when one is taken from them"
+        found.append(Refusal(address, f"{reason}, use timing=boot", guard.ALLOW_RUNTIME_GPU))
+    return found
+
+
+def _combined(refusals: t.Sequence[Refusal]) -> RefusedError:
+    reasons = [f"{refusal.reason}" + (f" (allow: {refusal.allow})" if refusal.allow else "") for refusal in refusals]
+    return RefusedError("; ".join(reasons), device=refusals[0].device, allow=refusals[0].allow)
+
+
+def _check_kernel(root: Root, needed: bool) -> None:
+    if needed and vfio_pci_kind(root) == MISSING:
+        raise RefusedError(
+            f"kernel {kernel_release(root)} has no driver vfio-pci, neither as a module nor built in: "
+            "install its modules"
+        )
+
+
+def _files(root: Root, table: Table | None) -> tuple[_owned.OwnedFile, ...]:
+    if table is None:
+        return ()
+    generators = installed_generators(root)
+    if not generators:
+        raise HostStateError(f"Nothing can be bound early without an initramfs generator. Looked for: {looked_for()}")
+    return boot_files(table, generators)
+
+
+def _as_they_are(root: Root, ledger: Ledger) -> tuple[_owned.OwnedFile, ...]:
+    contents = {path: root.read_bytes(path) for path in _owned.owned_paths(ledger, OWNER)}
+    return tuple(_owned.OwnedFile(path, content) for path, content in contents.items() if content is not None)
+
+
+def _preview(root: Root, ledger: Ledger, files: t.Sequence[_owned.OwnedFile]) -> tuple[_owned.FileChange, ...]:
+    wanted = {file.path for file in files}
+    leaving = [path for path in _owned.owned_paths(ledger, OWNER) if path not in wanted]
+    changes = [_owned.preview(root, ledger, file) for file in files]
+    return (*changes, *(_owned.preview_release(root, ledger, path) for path in leaving))
+
+
+def _records(
+    recorded: t.Mapping[Address, t.Mapping[str, t.Any]],
+    by_address: t.Mapping[Address, Device],
+    bound: t.Iterable[Address],
+    entries: t.Collection[Address],
+    gone: t.Collection[Address],
+) -> dict[str, t.Mapping[str, t.Any]]:
+    """The ledger's ``devices`` afterwards: what each device is without us, for as long as we hold it."""
+    records = {address: record for address, record in recorded.items() if address not in gone or address in entries}
+    for address in bound:
+        device = by_address[address]
+        known = records.get(address)
+        if known is None or not Identity.from_json(known["identity"]).matches(device.identity):
+            records[address] = _record(device)
+    return {str(address): record for address, record in sorted(records.items())}
+
+
+def _record(device: Device) -> dict[str, t.Any]:
+    return {
+        "identity": device.identity.to_json(),
+        "native_driver": device.native_driver,
+        "mac": device.mac,
+        "interfaces": list(device.interfaces),
+    }

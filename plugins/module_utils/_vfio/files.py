@@ -1,0 +1,167 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The files that act during boot: thin wrappers around the one script, for every generator, and the hot-plug rule.
+
+Each wrapper runs the script before udev starts, because udev's coldplug loads the native drivers. Pure text.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.early_script import (
+    EARLY_SCRIPT,
+    MANAGED,
+    PREAMBLE,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
+    GENERATION_PARAMETER,
+    TABLE_PATH,
+    Table,
+)
+
+OWNER = "vfio"
+
+SCRIPT_PATH = "/etc/virtfleet-passthrough/vfio-early"
+UDEV_RULE_PATH = "/etc/udev/rules.d/70-virtfleet-vfio.rules"
+
+INITRAMFS_TOOLS = "initramfs-tools"
+DRACUT = "dracut"
+
+# Scripts in init-top run in the order of their names, and Debian's own is called "udev".
+INIT_TOP_PATH = "/etc/initramfs-tools/scripts/init-top/00-virtfleet-vfio"
+HOOK_PATH = "/etc/initramfs-tools/hooks/virtfleet-vfio"
+
+DRACUT_MODULE = "/usr/lib/dracut/modules.d/90virtfleet-vfio"
+DRACUT_SETUP_PATH = f"{DRACUT_MODULE}/module-setup.sh"
+DRACUT_HOOK_PATH = f"{DRACUT_MODULE}/virtfleet-vfio.sh"
+
+# Needed in the image unless built into the kernel. vfio_virqfd, below Linux 6.2, comes as a dependency
+# where modules.dep names it and nowhere else.
+MODULES = ("vfio-pci", "vfio_iommu_type1")
+
+_INIT_TOP = f"""\
+#!/bin/sh
+{PREAMBLE}
+case "${{1:-}}" in
+  prereqs) exit 0 ;;
+esac
+
+# Whatever it meets, the boot goes on.
+sh {SCRIPT_PATH} || :
+"""
+
+_HOOK = f"""\
+#!/bin/sh
+{PREAMBLE}
+case "${{1:-}}" in
+  prereqs) exit 0 ;;
+esac
+
+. /usr/share/initramfs-tools/hook-functions
+
+manual_add_modules {" ".join(MODULES)}
+copy_exec /usr/bin/readlink
+copy_file script {SCRIPT_PATH}
+copy_file table {TABLE_PATH}
+"""
+
+_DRACUT_SETUP = f"""\
+#!/bin/bash
+{PREAMBLE}
+# In every image, also where dracut leaves out what this machine does not seem to need.
+check() {{
+  return 0
+}}
+
+depends() {{
+  return 0
+}}
+
+installkernel() {{
+  hostonly='' instmods {" ".join(MODULES)}
+}}
+
+install() {{
+  inst_multiple sh readlink modprobe
+  inst_simple {SCRIPT_PATH}
+  inst_simple {TABLE_PATH}
+  inst_hook pre-udev 10 "$moddir/{DRACUT_HOOK_PATH.rpartition("/")[2]}"
+}}
+"""
+
+_DRACUT_HOOK = f"""\
+#!/bin/sh
+{PREAMBLE}
+# dracut reads this into its own shell, which must neither end nor keep our settings.
+sh {SCRIPT_PATH} || :
+"""
+
+
+def udev_rule(table: Table) -> str:
+    """For a device that appears later: the override stands before udev loads a driver for it.
+
+    The command line decides here as in the early script, so that an old boot entry brings old behaviour back.
+    """
+    lines = [
+        f"# {MANAGED}",
+        'ACTION!="add", GOTO="virtfleet_vfio_end"',
+        'SUBSYSTEM!="pci", GOTO="virtfleet_vfio_end"',
+        f'IMPORT{{cmdline}}="{GENERATION_PARAMETER}"',
+        f'ENV{{{GENERATION_PARAMETER}}}!="{table.generation}", GOTO="virtfleet_vfio_end"',
+    ]
+    for address, identity in sorted(table.entries.items()):
+        ids = (
+            ("vendor", identity.vendor_id),
+            ("device", identity.device_id),
+            ("subsystem_vendor", identity.subsystem_vendor_id),
+            ("subsystem_device", identity.subsystem_device_id),
+        )
+        conditions = "".join(f', ATTR{{{name}}}=="0x{digits}"' for name, digits in ids)
+        lines.append(
+            f'KERNEL=="{address}"{conditions}, ATTR{{driver_override}}="vfio-pci", RUN{{builtin}}+="kmod load vfio-pci"'
+        )
+    lines.append('LABEL="virtfleet_vfio_end"')
+    return "\n".join(lines) + "\n"
+
+
+def boot_files(table: Table, generators: t.Iterable[str]) -> tuple[OwnedFile, ...]:
+    """Every file that ``table`` needs on a host that has these initramfs generators, the table last: without
+    it the others do nothing."""
+    files = [OwnedFile(SCRIPT_PATH, EARLY_SCRIPT.encode(), 0o755)]
+    for generator in generators:
+        files.extend(_GENERATOR_FILES[generator])
+    files.append(OwnedFile(UDEV_RULE_PATH, udev_rule(table).encode()))
+    files.append(OwnedFile(TABLE_PATH, str(table).encode()))
+    return tuple(files)
+
+
+_GENERATOR_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
+    INITRAMFS_TOOLS: (
+        OwnedFile(HOOK_PATH, _HOOK.encode(), 0o755),
+        OwnedFile(INIT_TOP_PATH, _INIT_TOP.encode(), 0o755),
+    ),
+    DRACUT: (
+        OwnedFile(DRACUT_HOOK_PATH, _DRACUT_HOOK.encode(), 0o755),
+        OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
+    ),
+}
+
+# Where the files of the host stand in an image, as patterns: dracut's hook directory has moved over the years.
+IN_IMAGE: t.Mapping[str, t.Mapping[str, str]] = {
+    INITRAMFS_TOOLS: {
+        SCRIPT_PATH: SCRIPT_PATH.lstrip("/"),
+        TABLE_PATH: TABLE_PATH.lstrip("/"),
+        INIT_TOP_PATH: "scripts/init-top/00-virtfleet-vfio",
+    },
+    DRACUT: {
+        SCRIPT_PATH: SCRIPT_PATH.lstrip("/"),
+        TABLE_PATH: TABLE_PATH.lstrip("/"),
+        DRACUT_HOOK_PATH: "*/dracut/hooks/pre-udev/10-virtfleet-vfio.sh",
+    },
+}

@@ -1,0 +1,38 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The part of the one read that is about binding: files, table and drivers as they are."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import DRIVERS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH, Table
+
+
+def read_state(root: Root, _run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """``table`` (text or ``None``), ``files`` (path → SHA-256 or ``None``: every path that the component uses
+    here), ``generators``, ``vfio_pci`` (``module``, ``builtin``, ``missing``), ``builtin_drivers``, and ``managed``:
+    whether devices are wanted at all, which other components need to know. No process."""
+    generators = installed_generators(root)
+    paths = {file.path for file in boot_files(Table(1, {}), generators)} | set(owned_paths(ledger, OWNER))
+    contents = {path: root.read_bytes(path) for path in sorted(paths)}
+    return {
+        "managed": "devices" in wanted,
+        "table": root.read_text(TABLE_PATH) if TABLE_PATH in owned_paths(ledger, OWNER) else None,
+        "files": {path: None if content is None else digest(content) for path, content in contents.items()},
+        "generators": generators,
+        "vfio_pci": vfio_pci_kind(root),
+        "builtin_drivers": builtin_drivers(root, root.listdir(DRIVERS)),
+    }

@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_plan
+short_description: One read of a host, compared with what is wanted
+version_added: 0.1.0
+author:
+  - virtfleet.passthrough contributors (@virtfleet)
+description:
+  - Reads everything that decides in one module run, then judges on the controller, per component, whether the host is
+    in sync, would change (with what and why), waits for a reboot, or must be left alone (with the reason and the key
+    that would allow it).
+  - Writes nothing on the host. A refusal is reported in the result; it does not fail the task.
+  - Needs root on the host, because the PCI configuration space, boot loader files and the ledger are not for others to
+    read.
+  - Cannot be delegated, because what is wanted belongs to the host that it is read on.
+extends_documentation_fragment:
+  - virtfleet.passthrough._attributes
+  - virtfleet.passthrough._attributes.actiongroup
+  - virtfleet.passthrough._attributes.reads
+  - virtfleet.passthrough._attributes.root
+options:
+  wanted:
+    description:
+      - Component to what is wanted of it, in the form of the roles' variables without their prefix.
+      - A component that is not in it or null is unmanaged, nothing of it is read or judged.
+      - An option that is null has its default.
+      - Components are V(iommu), V(vfio), V(hugepages), V(cpu_isolation), V(initramfs), V(libvirt_host) and
+        V(libvirt_domains).
+    type: dict
+    required: true
+  components:
+    description:
+      - Judge only these of the components in O(wanted). All of them when it is left out.
+    type: list
+    elements: str
+requirements:
+  - jmespath on the controller, where the selector C(query) is used.
+  - netaddr on the controller, where the selector C(mac) is used.
+"""
+
+EXAMPLES = r"""
+- name: See what would change
+  virtfleet.passthrough.host_plan:
+    wanted:
+      iommu:
+        enabled: true
+      vfio:
+        devices:
+          - name: nic
+            match:
+              address: "0000:01:00.0"
+              vendor_device: "8086:10d3"
+  register: plan_result
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ plan_result.summary }}"
+"""
+
+RETURN = r"""
+status:
+  description: The worst status of all components.
+  returned: success
+  type: str
+  sample: drift
+reboot_required:
+  description: Whether the wanted state is only reached through a reboot.
+  returned: success
+  type: bool
+components:
+  description: Component name to verdict.
+  returned: success
+  type: dict
+  sample:
+    iommu:
+      status: drift
+      diff: [{setting: kernel arguments of iommu, before: null, after: intel_iommu=on, after_reboot: true}]
+      refusals: []
+devices:
+  description: Names of C(vfio_devices) resolved to PCI addresses.
+  returned: success
+  type: dict
+  sample: {nic: ["0000:01:00.0"]}
+summary:
+  description: The plan as lines for people.
+  returned: success
+  type: list
+  elements: str
+boot_id:
+  description: The kernel's identifier of the boot that was looked at.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.reading import read_for_plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "wanted": {"type": "dict", "required": True},
+            "components": {"type": "list", "elements": "str"},
+            "root": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, read_for_plan)
+
+
+if __name__ == "__main__":
+    main()

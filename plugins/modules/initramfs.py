@@ -1,0 +1,165 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: initramfs
+short_description: Build initramfs images where their inputs changed, and prove what they hold
+version_added: 0.1.0
+author:
+  - virtfleet.passthrough contributors (@virtfleet)
+description:
+  - Looks into the image of every installed kernel and builds those anew that do not hold, byte for byte, what they
+    must, or that still hold what was released.
+  - What was proven is remembered. An image that nobody has replaced since costs one look at its size and time on later
+    runs.
+  - Each image is built beside the old one, read back, synced and only then moved into place. When the build
+    fails, breaks off, lacks something or does not fit on the disk, the old image stands as before and the module fails.
+  - Progress is written to the system log, as building takes seconds on hardware and minutes in emulation.
+extends_documentation_fragment:
+  - virtfleet.passthrough._attributes
+  - virtfleet.passthrough._attributes.actiongroup
+  - virtfleet.passthrough._attributes.writes
+attributes:
+  diff_mode:
+    support: partial
+    details:
+      - Images are binary. The diff tells what is wrong with an image and what it must hold.
+options:
+  generator:
+    description:
+      - The program that makes images.
+      - V(auto) takes the one that new kernels get their images from.
+    type: str
+    choices: [auto, initramfs-tools, dracut]
+    default: auto
+  kernels:
+    description:
+      - The releases of the kernels whose images count, such as V(6.1.0-37-amd64), or V(all) for every installed one.
+      - A kernel is installed when it has a directory in C(/lib/modules) and a file C(/boot/vmlinuz-RELEASE).
+    type: list
+    elements: str
+    default: [all]
+  require:
+    description:
+      - What every image must hold besides the files and modules that M(virtfleet.passthrough.vfio_bind) needs there,
+        which are always required.
+      - This module does not put files into images. Configuration of the generator does, and is what a build follows.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - A file in the image. The form without leading slash means the same; shell patterns are understood.
+        type: str
+      content:
+        description:
+          - Its content, compared byte for byte. Without it and O(require[].content_sha256) any content will do.
+        type: str
+      content_sha256:
+        description:
+          - The SHA-256 of its content, in hexadecimal.
+        type: str
+      module:
+        description:
+          - A kernel module, which must be in the image with everything that it depends on, unless built into the
+            kernel.
+        type: str
+seealso:
+  - module: virtfleet.passthrough.vfio_bind
+"""
+
+EXAMPLES = r"""
+- name: Bring every kernel's image up to date with what is held for vfio-pci
+  virtfleet.passthrough.initramfs:
+
+- name: Be sure that the driver of the root disk is there too
+  virtfleet.passthrough.initramfs:
+    require:
+      - module: nvme
+      - path: /etc/modprobe.d/local.conf
+        content: "options nvme poll_queues=2\n"
+"""
+
+RETURN = r"""
+generator:
+  description: The program that makes the images.
+  returned: success
+  type: str
+  sample: initramfs-tools
+images:
+  description: One for each kernel, in the order of their releases.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kernel:
+      description: The release of the kernel.
+      returned: success
+      type: str
+      sample: 6.1.0-37-amd64
+    path:
+      description: The image.
+      returned: success
+      type: str
+      sample: /boot/initrd.img-6.1.0-37-amd64
+    rebuilt:
+      description: Whether it was built anew. In check mode, whether it would be.
+      returned: success
+      type: bool
+      sample: true
+    reasons:
+      description: Why.
+      returned: success
+      type: list
+      elements: str
+      sample: [lacks etc/virtfleet-passthrough/vfio-devices]
+    proven:
+      description: What was found in it of what must be there. In check mode, in the present image.
+      returned: success
+      type: list
+      elements: str
+      sample: ["/etc/virtfleet-passthrough/vfio-devices sha256:9f86d081884c", module vfio_pci]
+  sample:
+    - kernel: 6.1.0-37-amd64
+      path: /boot/initrd.img-6.1.0-37-amd64
+      rebuilt: true
+      reasons: [lacks etc/virtfleet-passthrough/vfio-devices]
+      proven: ["/etc/virtfleet-passthrough/vfio-devices sha256:9f86d081884c", module vfio_pci]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.initramfs import (
+    GENERATOR_CHOICES,
+    prove_and_rebuild,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "generator": {"type": "str", "choices": list(GENERATOR_CHOICES), "default": "auto"},
+            "kernels": {"type": "list", "elements": "str", "default": ["all"]},
+            "require": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "path": {"type": "str"},
+                    "content": {"type": "str"},
+                    "content_sha256": {"type": "str"},
+                    "module": {"type": "str"},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, prove_and_rebuild)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kernel_cmdline
+short_description: Ordered, owned kernel arguments in every boot entry
+version_added: 0.1.0
+author:
+  - virtfleet.passthrough contributors (@virtfleet)
+description:
+  - Puts kernel arguments, in their order, on the command line of every installed kernel and takes them away again.
+  - Only arguments that an O(owner) set earlier are ever changed or removed. Those of people and other tools stay in
+    their place and order.
+  - The new boot configuration is generated beside the old one, read back, and only then moved into its place.
+    When the boot loader's tool fails or delivers something else, the old configuration stays.
+  - Recovery entries are left alone.
+extends_documentation_fragment:
+  - virtfleet.passthrough._attributes
+  - virtfleet.passthrough._attributes.actiongroup
+  - virtfleet.passthrough._attributes.writes
+options:
+  args:
+    description:
+      - The arguments, one list element each, in the order in which the kernel shall see them.
+      - With O(state=present) this is all that O(owner) has; what it set earlier and is not listed goes away.
+      - With O(state=absent) these are taken away, or all of the owner's where the list is empty.
+    type: list
+    elements: str
+    default: []
+  owner:
+    description:
+      - Who these arguments belong to. Roles use their own name.
+    type: str
+    default: user
+  state:
+    description:
+      - Whether the arguments shall be there.
+    type: str
+    choices: [present, absent]
+    default: present
+  bootloader:
+    description:
+      - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
+    type: str
+    choices: [auto, grub]
+    default: auto
+  kernels:
+    description:
+      - For which kernels. V(all) is every installed kernel and every one installed later.
+    type: str
+    choices: [all]
+    default: all
+seealso:
+  - module: virtfleet.passthrough.kernel_cmdline_info
+"""
+
+EXAMPLES = r"""
+- name: Turn the IOMMU on explicitly
+  virtfleet.passthrough.kernel_cmdline:
+    owner: iommu
+    args:
+      - intel_iommu=on
+
+- name: Keep the order of a pair
+  virtfleet.passthrough.kernel_cmdline:
+    owner: hugepages
+    args:
+      - hugepagesz=1G
+      - hugepages=16
+
+- name: Take away everything that owner set
+  virtfleet.passthrough.kernel_cmdline:
+    owner: hugepages
+    state: absent
+"""
+
+RETURN = r"""
+running:
+  description: The running kernel's command line as tokens.
+  returned: success
+  type: list
+  elements: str
+  sample: [BOOT_IMAGE=/boot/vmlinuz-6.1.0-40-amd64, root=/dev/vda2, ro, quiet]
+next_boot:
+  description: The tokens of the entry that boots next.
+  returned: success
+  type: list
+  elements: str
+  sample: [root=/dev/vda2, ro, quiet, intel_iommu=on]
+entries:
+  description: Every boot entry in menu order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kernel:
+      description: Kernel release.
+      type: str
+    title:
+      description: Title in the boot menu.
+      type: str
+    args:
+      description: The entry's arguments as tokens.
+      type: list
+      elements: str
+    default:
+      description: Whether this entry boots next.
+      type: bool
+    rescue:
+      description: Whether this is a recovery entry, which is never changed.
+      type: bool
+    initrd:
+      description: The initramfs that the entry loads, as the boot loader names it.
+      type: str
+owners:
+  description: Owner to arguments, for everything this collection set.
+  returned: success
+  type: dict
+  sample: {iommu: [intel_iommu=on]}
+bootloader:
+  description: The detected boot loader.
+  returned: success
+  type: str
+  sample: grub
+reboot_required:
+  description: Whether the next boot's line differs from the running one.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.kernel_cmdline import BOOTLOADERS, change
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "args": {"type": "list", "elements": "str", "default": []},
+            "owner": {"type": "str", "default": "user"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": "auto"},
+            "kernels": {"type": "str", "choices": ["all"], "default": "all"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, change)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
+    kernel_release,
+    parse_environment,
+    parse_menu,
+    to_entries,
+)
+
+FIXTURES = Path(__file__).resolve().parents[4] / "fixtures/grub/debian12"
+
+TWO_KERNELS = """
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+else
+   set default="DEFAULT"
+fi
+menuentry 'Debian' --class os $menuentry_id_option 'simple' {
+	linux	/vmlinuz-6.12.1-amd64 root=/dev/vda2 ro quiet dyndbg="file a.c +p"
+	initrd	/initrd.img-6.12.1-amd64
+}
+submenu 'Advanced options' $menuentry_id_option 'advanced' {
+	menuentry 'Debian, 6.12.1' $menuentry_id_option 'new' {
+		if [ x$grub_platform = xxen ]; then insmod xzio; fi
+		linux	/vmlinuz-6.12.1-amd64 root=/dev/vda2 ro quiet
+	}
+	menuentry 'Debian, 6.1.0' $menuentry_id_option 'old' {
+		linux	/vmlinuz-6.1.0-amd64 root=/dev/vda2 ro quiet
+	}
+	menuentry 'Debian, 6.1.0 (recovery mode)' $menuentry_id_option 'old-recovery' {
+		linux	/vmlinuz-6.1.0-amd64 root=/dev/vda2 ro single
+	}
+}
+menuentry 'Firmware' $menuentry_id_option 'uefi-firmware' {
+	fwsetup
+}
+"""
+
+NEXT = [
+    ("0", {}, "Debian"),
+    ("1>1", {}, "Debian, 6.1.0"),
+    ("advanced>old", {}, "Debian, 6.1.0"),
+    ("Advanced options>Debian, 6.1.0", {}, "Debian, 6.1.0"),
+    ("1", {}, "Debian, 6.12.1"),
+    ("${saved_entry}", {"saved_entry": "advanced>old"}, "Debian, 6.1.0"),
+    ("${saved_entry}", {}, "Debian"),
+    ("0", {"next_entry": "advanced>old"}, "Debian, 6.1.0"),
+    ("gone", {}, "Debian"),
+]
+
+
+def test_a_configuration_that_debian_12_generated() -> None:
+    menu = parse_menu((FIXTURES / "grub.cfg").read_text())
+    entries = to_entries(menu, parse_environment((FIXTURES / "grubenv").read_text()))
+    assert [(entry.default, entry.rescue) for entry in entries] == [(True, False), (False, False), (False, True)]
+    assert entries[0].args[1:] == (
+        "ro",
+        "console=tty0",
+        "console=ttyS0,115200n8",
+        "no_timer_check",
+        "quiet",
+        "mitigations=off",
+    )
+    assert entries[0].kernel.endswith("-amd64")
+    assert entries[0].initrd == f"/boot/initrd.img-{entries[0].kernel}"
+    assert not menu.uses_boot_loader_spec
+
+
+@pytest.mark.parametrize(("default", "environment", "title"), NEXT)
+def test_which_entry_boots_next(default: str, environment: dict[str, str], title: str) -> None:
+    entries = to_entries(parse_menu(TWO_KERNELS.replace("DEFAULT", default)), environment)
+    assert [entry.title for entry in entries if entry.default] == [title]
+
+
+def test_a_quoted_value_keeps_its_blanks() -> None:
+    entries = to_entries(parse_menu(TWO_KERNELS), {})
+    assert entries[0].args[-1] == '"dyndbg=file a.c +p"'
+
+
+def test_an_environment_block_with_its_padding() -> None:
+    text = "# GRUB Environment Block\nsaved_entry=advanced>old\n" + "#" * 900
+    assert parse_environment(text) == {"saved_entry": "advanced>old"}
+    assert parse_environment("saved_entry=advanced\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "release"),
+    [("/boot/vmlinuz-6.1.0-28-amd64", "6.1.0-28-amd64"), ("/vmlinuz-linux", "linux"), ("/boot/bzImage", "bzImage")],
+)
+def test_release_of_a_kernels_file_name(path: str, release: str) -> None:
+    assert kernel_release(path) == release

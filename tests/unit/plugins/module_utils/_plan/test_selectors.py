@@ -1,0 +1,135 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import UnresolvedDeviceError, select
+
+
+def device(address: str, ids: str, class_code: str, **fields: Any) -> Device:
+    vendor, product = ids.split(":")
+    identity = Identity(vendor, product, "8086", "0000", fields.pop("serial", None))
+    return Device(Address.parse(address), identity, class_code, **fields)
+
+
+GPU = device("0000:06:00.0", "10de:13c2", "0300", native_driver="nouveau", numa_node=1)
+AUDIO = device("0000:06:00.1", "10de:0fbb", "0403")
+BOOT_GPU = device("0000:00:02.0", "8086:0412", "0300", boot_vga=True)
+TWIN = device("0000:01:00.0", "8086:10d3", "0200", mac="52:54:00:aa:00:10", slot="3", driver="e1000e")
+OTHER_TWIN = device("0000:02:00.0", "8086:10d3", "0200", mac="52:54:00:aa:00:11", serial="525400fffeaa0011")
+PORT = device("0000:00:1c.0", "1b36:000c", "0604", is_bridge=True)
+DEVICES = (BOOT_GPU, PORT, TWIN, OTHER_TWIN, GPU, AUDIO)
+
+SELECTED = [
+    ({"address": "6:0.0"}, "0000:06:00.0"),
+    ({"vendor_device": "10DE:13c2"}, "0000:06:00.0"),
+    ({"class": "0300", "boot_vga": False}, "0000:06:00.0"),
+    ({"driver": "nouveau"}, "0000:06:00.0"),
+    ({"numa_node": 1}, "0000:06:00.0"),
+    ({"query": "class == '0300' && vendor_id == '10de' && !boot_vga"}, "0000:06:00.0"),
+    ({"mac": "5254.00AA.0010"}, "0000:01:00.0"),
+    ({"slot": "3"}, "0000:01:00.0"),
+    ({"serial": "52-54-00-ff-fe-aa-00-11"}, "0000:02:00.0"),
+    (
+        {"vendor_device": "8086:10d3", "query": "contains(interfaces, 'x') || mac == '52:54:00:aa:00:11'"},
+        "0000:02:00.0",
+    ),
+]
+
+
+def choose(match: dict[str, Any], **entry: Any) -> tuple[list[str], list[str]]:
+    """Addresses found under the name x, and the reasons of refusals."""
+    selection, refusals = select([{"name": "x", "match": match, **entry}], DEVICES)
+    return [str(found.address) for found in dict(selection).get("x", ())], [refusal.reason for refusal in refusals]
+
+
+@pytest.mark.parametrize(("match", "address"), SELECTED)
+def test_each_selector_finds_its_device(match: dict[str, Any], address: str) -> None:
+    assert choose(match) == ([address], [])
+
+
+def test_twins_without_a_count_are_refused_with_both_addresses() -> None:
+    found, reasons = choose({"vendor_device": "8086:10d3"})
+    assert found == []
+    assert all(text in reasons[0] for text in ("0000:01:00.0", "0000:02:00.0", "count: 2", "52:54:00:aa:00:10"))
+
+
+def test_twins_with_a_count_are_taken() -> None:
+    assert choose({"vendor_device": "8086:10d3"}, count=2) == (["0000:01:00.0", "0000:02:00.0"], [])
+
+
+def test_an_address_that_does_not_exist_is_refused() -> None:
+    assert choose({"address": "0000:09:00.0"})[1] == ["'x' (address: 0000:09:00.0) matches no device of this host"]
+
+
+def test_another_model_at_the_address_is_refused_with_what_sits_there() -> None:
+    _found, reasons = choose({"address": "0000:01:00.0", "vendor_device": "8086:100e"})
+    assert "there sits 0000:01:00.0 (8086:10d3" in reasons[0]
+
+
+def test_a_bridge_is_never_selected() -> None:
+    assert "bridges always stay with the host" in choose({"address": "0000:00:1c.0"})[1][0]
+
+
+def test_all_functions_of_a_slot_move_together() -> None:
+    assert choose({"address": "0000:06:00.0"}, functions="all")[0] == ["0000:06:00.0", "0000:06:00.1"]
+
+
+def test_a_device_under_two_names_is_refused() -> None:
+    entries = [
+        {"name": "gpu", "match": {"address": "06:00.0"}, "functions": "all"},
+        {"name": "sound", "match": {"address": "06:00.1"}},
+    ]
+    _selection, refusals = select(entries, DEVICES)
+    assert [refusal.device for refusal in refusals] == ["0000:06:00.1"]
+
+
+def test_asking_for_a_refused_name_says_which() -> None:
+    selection, _refusals = select([{"name": "x", "match": {"address": "09:00.0"}}], DEVICES)
+    with pytest.raises(UnresolvedDeviceError, match="x"):
+        selection["x"]
+
+
+MALFORMED = [
+    ({"match": {"address": "06:00.0"}}, "has no name"),
+    ({"name": "x", "match": {"address": "06:00.0"}, "alow": []}, "unknown key alow"),
+    ({"name": "x"}, "match is missing"),
+    ({"name": "x", "match": {"adress": "06:00.0"}}, "unknown selector adress"),
+    ({"name": "x", "match": {"address": "06:40.0"}}, "is no PCI address"),
+    ({"name": "x", "match": {"vendor_device": "10de13c2"}}, "expected two ids"),
+    ({"name": "x", "match": {"vendor_device": "10de:13c"}}, "expected two ids"),
+    ({"name": "x", "match": {"class": 300}, "functions": "every"}, "functions is 'every'"),
+    ({"name": "x", "match": {"class": 300}}, "in quotes"),
+    ({"name": "x", "match": {"class": "03"}, "count": 0}, "count is 0"),
+    ({"name": "x", "match": {"class": "03"}, "count": True}, "count is True"),
+    ({"name": "x", "match": {"mac": "52:54"}}, "mac is '52:54'"),
+    ({"name": "x", "match": {"serial": "1"}}, "sixteen hex digits"),
+    ({"name": "x", "match": {"boot_vga": "no"}}, "expected true or false"),
+    ({"name": "x", "match": {"numa_node": "0"}}, "expected a number"),
+    ({"name": "x", "match": {"query": "clas == '0300'"}}, "asks for 'clas'"),
+    ({"name": "x", "match": {"query": "class == "}}, "no JMESPath expression"),
+]
+
+
+@pytest.mark.parametrize(("entry", "words"), MALFORMED)
+def test_a_malformed_entry_is_an_error_that_names_the_value(entry: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        select([entry], DEVICES)
+
+
+def test_a_name_that_stands_twice_is_an_error() -> None:
+    entry = {"name": "x", "match": {"address": "06:00.0"}}
+    with pytest.raises(InputError, match="stands twice"):
+        select([entry, entry], DEVICES)
+
+
+def test_a_query_may_look_inside_a_field_of_a_device() -> None:
+    assert choose({"query": "length(interfaces) == `0` && address == '0000:06:00.0'"})[0] == ["0000:06:00.0"]

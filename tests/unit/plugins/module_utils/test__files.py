@@ -1,0 +1,76 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import FileMeta, Root, write_atomic
+
+
+def test_a_missing_file_and_an_attribute_without_value_read_as_none(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    (tmp_path / "empty").write_text("\n")
+    assert root.read_text("/missing") is None
+    assert root.read_text("/empty/below") is None
+    assert root.read_word("/empty") is None
+
+
+def test_replacing_keeps_owner_and_mode(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    target.chmod(0o640)
+    write_atomic(str(target), b"new")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o640)
+
+
+def test_a_new_file_gets_the_mode_that_was_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "new/directory/file"
+    write_atomic(str(target), b"x", FileMeta(mode=0o755))
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+
+    def no_space(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_files.os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(str(target), b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert target.read_text() == "old"
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, os.rename
+
+    def fsync(descriptor: int) -> None:
+        kind = "directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file"
+        steps.append(f"fsync {kind}")
+        real_fsync(descriptor)
+
+    def rename(source: str, target: str) -> None:
+        steps.append("rename")
+        real_rename(source, target)
+
+    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(_files.os, "rename", rename)
+    write_atomic(str(tmp_path / "file"), b"x")
+    assert steps[-3:] == ["fsync file", "rename", "fsync directory"]
+
+
+def test_only_the_real_root_is_live(tmp_path: Path) -> None:
+    assert Root("/").is_live
+    assert Root("//").is_live
+    assert not Root(str(tmp_path)).is_live

@@ -1,0 +1,88 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
+
+
+def ledger_file(base: Path) -> Path:
+    return base / LEDGER_PATH.lstrip("/")
+
+
+def test_what_was_saved_is_read_again_by_root_only(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    with locked(root) as ledger:
+        ledger.section("kernel_args")["iommu"] = ["intel_iommu=on"]
+        ledger.generation = 3
+        ledger.save()
+    again = Ledger.read(root)
+    assert again.section("kernel_args") == {"iommu": ["intel_iommu=on"]}
+    assert again.generation == 3
+    assert json.loads(ledger_file(tmp_path).read_text())["schema"] == 1
+    assert ledger_file(tmp_path).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_ledger_that_holds_nothing_leaves_no_trace(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    with locked(root) as ledger:
+        ledger.section("kernel_args")["iommu"] = ["intel_iommu=on"]
+        ledger.save()
+        del ledger.section("kernel_args")["iommu"]
+        ledger.save()
+    assert not ledger_file(tmp_path).parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("not json", "not readable as JSON"),
+        ("[]", "no schema number"),
+        ("{}", "no schema number"),
+        ('{"schema": 2}', "has schema 2"),
+    ],
+)
+def test_a_ledger_that_cannot_be_understood_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    ledger_file(tmp_path).parent.mkdir(parents=True)
+    ledger_file(tmp_path).write_text(content)
+    with pytest.raises(LedgerError, match=words):
+        Ledger.read(Root(str(tmp_path)))
+
+
+def test_a_ledger_opened_for_reading_or_in_check_mode_cannot_be_saved(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    with pytest.raises(LedgerError, match="reading only"):
+        Ledger.read(root).save()
+    with locked(root, check_mode=True) as ledger, pytest.raises(LedgerError, match="reading only"):
+        ledger.save()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writers_wait_for_each_other(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+
+    def append(number: int) -> None:
+        with locked(root) as ledger:
+            ledger.section("kernel_args")[f"owner{number}"] = ["x"]
+            ledger.save()
+
+    threads = [threading.Thread(target=append, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(Ledger.read(root).section("kernel_args")) == 8
+
+
+def test_an_unknown_section_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no section 'kernel_arguments'"):
+        Ledger().section("kernel_arguments")
