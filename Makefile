@@ -9,11 +9,12 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv/bin
+# Tools look for their helpers on PATH (molecule: ansible-playbook). Only after set-up: it needs the Python outside.
+WITH_VENV := PATH="$(CURDIR)/$(VENV):$$PATH"
 CHECK := $(VENV)/python scripts/check.py
 
 # Bytecode of the shared checkout is written by several Pythons at once in the checks; none of it is worth keeping.
 export PYTHONDONTWRITEBYTECODE := 1
-export PATH := $(CURDIR)/$(VENV):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export MOLECULE_GLOB := molecule/*/molecule.yml
 
@@ -39,19 +40,19 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 
 .PHONY: demo
 demo: setup ## The main job on a virtual host: up to 15 min cold, 10 min warm
-	@$(VENV)/python -m lab.demo
+	@$(WITH_VENV) python -m lab.demo
 
 .PHONY: lab-image
 lab-image: setup ## Build the lab's host image, cached by the hash of its recipe (some minutes)
-	@$(VENV)/python -m lab build $(FLAVOUR)
+	@$(WITH_VENV) python -m lab build $(FLAVOUR)
 
 .PHONY: molecule-container
-molecule-container: setup ## The container scenario: real GRUB and initramfs tools in podman
-	@$(VENV)/molecule test --scenario-name container $(if $(KEEP),--destroy never)
+molecule-container: setup ## The container scenario: real GRUB and initramfs tools in podman (KEEP=1 leaves it)
+	@$(WITH_VENV) molecule test --scenario-name container $(if $(KEEP),--destroy never)
 
 .PHONY: molecule-vm
-molecule-vm: setup ## The VM scenario: a lab host with a real IOMMU
-	@$(VENV)/molecule test --scenario-name vm $(if $(KEEP),--destroy never)
+molecule-vm: setup ## The VM scenario: a lab host with a real IOMMU (KEEP=1 leaves it)
+	@$(WITH_VENV) molecule test --scenario-name vm $(if $(KEEP),--destroy never)
 
 .PHONY: format
 format: setup ## Let ruff format the Python files and mend what it can
@@ -60,12 +61,12 @@ format: setup ## Let ruff format the Python files and mend what it can
 
 .PHONY: changelog
 changelog: setup ## Take the fragments and new modules into the changelog of the version in galaxy.yml
-	@$(VENV)/antsibull-changelog release --update-existing --reload-plugins --refresh-plugins --cummulative-release
+	@$(WITH_VENV) antsibull-changelog release --update-existing --reload-plugins --refresh-plugins --cummulative-release
 
 .PHONY: lock
 lock: ## Resolve requirements/*.in into the lock files (ARGS=--upgrade for the newest)
 	@PYTHON=$(PYTHON) scripts/lock $(ARGS)
 
 .PHONY: clean
-clean: ## Remove all that was made here, but no lab image (those are in .cache)
+clean: ## Remove what was made in the checkout (lab images and containers stay)
 	@rm -rf .build .venv .venv-* .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output

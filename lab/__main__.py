@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import argparse
-import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ from lab.errors import LabError
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    # So that a terminated command cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     try:
         status: int = options.run(options)
     except LabError as error:
@@ -113,8 +116,7 @@ def _ssh(options: argparse.Namespace) -> int:
     words = options.command
     if words[:1] == ["--"]:
         words = words[1:]
-    argv = machine.get_alive(options.name).ssh_command(*words)
-    os.execvp(argv[0], argv)
+    return subprocess.run(machine.get_alive(options.name).ssh_command(*words), check=False).returncode
 
 
 def _console(options: argparse.Namespace) -> int:
@@ -138,7 +140,7 @@ def _stop(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(options: argparse.Namespace) -> int:
+def _list(_options: argparse.Namespace) -> int:
     for name in machine.names():
         host = machine.get(name)
         state = f"running, process {host.pid}" if host.alive else "off"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
@@ -87,7 +88,7 @@ def _build(recipe: Recipe, pair: Keys, image: Path) -> None:
         )
         packed.rename(image)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
     for old in image_cache().glob(f"{recipe.flavour}-*.qcow2"):
         if old != image:
             # Hosts that still run on it keep it open; they cannot be powered on again.
@@ -98,7 +99,15 @@ def _build(recipe: Recipe, pair: Keys, image: Path) -> None:
 def _remove_leftovers(flavour: str) -> None:
     # Of builds that were killed: the caller holds the flavour's lock, so none of them lives.
     for left in image_cache().glob(f"build-{flavour}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        _remove(left)
+
+
+def _remove(work: Path) -> None:
+    # A build that was killed may have left /proc and /sys mounted in its tree.
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    for mount in reversed([path for path in mounts if path.startswith(f"{work}/")]):
+        subprocess.run(["umount", "--lazy", mount], check=True, timeout=60)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _install(recipe: Recipe, pair: Keys, tree: Path, work: Path, log: Path) -> None:
@@ -134,16 +143,16 @@ def _install(recipe: Recipe, pair: Keys, tree: Path, work: Path, log: Path) -> N
 
 
 def _write_overlay(recipe: Recipe, pair: Keys, target: Path) -> None:
-    root_uuid = recipe.identifier("root")
+    root_uuid, esp_uuid = recipe.identifier("root"), _fat_identifier(recipe)
     written = {
         "root/.ssh/authorized_keys": (f"{pair.login_public} lab\n", 0o600),
         "etc/ssh/ssh_host_ed25519_key": (pair.host.read_text(encoding="ascii"), 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{pair.host_public} lab\n", 0o644),
         # A machine-id that is there already: the first boot need not be a first boot.
         "etc/machine-id": (recipe.identifier("machine").replace("-", "") + "\n", 0o444),
+        # nofail: what a login needs does not wait for the ESP.
         "etc/fstab": (
-            f"UUID={root_uuid} / ext4 errors=remount-ro 0 1\n"
-            f"UUID={_fat_identifier(recipe)} /boot/efi vfat umask=0077 0 0\n",
+            f"UUID={root_uuid} / ext4 errors=remount-ro 0 1\nUUID={esp_uuid} /boot/efi vfat umask=0077,nofail 0 0\n",
             0o644,
         ),
     }
@@ -176,7 +185,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None
 
 
 def _finish(recipe: Recipe, tree: Path, log: Path) -> None:
-    script = tree / "tmp" / "finish.sh"
+    script = tree / "finish.sh"
     shutil.copy(IMAGES / "finish.sh", script)
     env = {
         "PATH": _SYSTEM_PATH,
@@ -184,10 +193,11 @@ def _finish(recipe: Recipe, tree: Path, log: Path) -> None:
         "ROOT_UUID": recipe.identifier("root"),
         "MASKED": " ".join(recipe.masked_units),
         "DISABLED": " ".join(recipe.disabled_units),
+        "UNUSED_HOOKS": " ".join(recipe.unused_hooks),
     }
     run(
         "image: boot loader, services, demo guest",
-        ["chroot", tree, "/bin/sh", "/tmp/finish.sh"],
+        ["chroot", tree, "/bin/sh", "/finish.sh"],
         log=log,
         limit=300,
         env=env,

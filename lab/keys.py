@@ -50,6 +50,4 @@ def _generate(path: Path) -> None:
     try:
         subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError) as error:
-        raise LabError(
-            f"making the ssh key {path}: {error}", cause="missing Debian package openssh-client"
-        ) from None
+        raise LabError(f"making the ssh key {path}: {error}", cause="missing Debian package openssh-client") from None

@@ -129,13 +129,9 @@ def get(name: str) -> Host:
     try:
         return Host(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise LabError(
-            f"there is no host {name!r}", cause=f"known: {', '.join(names()) or 'none'}"
-        ) from None
+        raise LabError(f"there is no host {name!r}", cause=f"known: {', '.join(names()) or 'none'}") from None
     except (ValueError, TypeError) as error:
-        raise LabError(
-            f"reading {path}: {error}", cause="written by another version of the lab: prune it"
-        ) from None
+        raise LabError(f"reading {path}: {error}", cause="written by another version of the lab: prune it") from None
 
 
 def get_alive(name: str) -> Host:
@@ -154,9 +150,7 @@ def _save(host: Host) -> None:
 
 def _write_ssh_files(host: Host) -> None:
     pair = keys()
-    host.known_hosts.write_text(
-        f"[127.0.0.1]:{host.ssh_port} {pair.host_public}\n", encoding="utf-8"
-    )
+    host.known_hosts.write_text(f"[127.0.0.1]:{host.ssh_port} {pair.host_public}\n", encoding="utf-8")
     host.ssh_config.write_text(
         f"Host {host.name}\n"
         "  HostName 127.0.0.1\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 NAME = "qmp.sock"
@@ -34,8 +35,7 @@ def ask(directory: Path, command: str, limit: float = 10) -> object:
         os.close(descriptor)
 
 
-def _answer(readline: object) -> object:
-    assert callable(readline)
+def _answer(readline: Callable[[], str]) -> object:
     while True:
         line = readline()
         if not line:

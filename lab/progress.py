@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lab.errors import LabError
@@ -57,32 +60,48 @@ def run(
         sink.write(f"\n+ {what}: {' '.join(command)}\n".encode())
         sink.flush()
         try:
-            done = subprocess.run(
+            # A session of its own, so that an early end can take along what the command has started.
+            child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                timeout=limit,
                 env=env,
-                check=False,
+                start_new_session=True,
             )
+        except OSError as error:
+            raise LabError(f"{what}: {error}", cause="missing program", log=log) from None
+        try:
+            status = child.wait(limit)
         except subprocess.TimeoutExpired:
+            _end(child)
             raise LabError(
                 f"{what}: not finished after {limit:.0f} s",
                 cause=cause or "a stalled download or a machine under heavy load",
                 log=log,
             ) from None
-        except OSError as error:
-            raise LabError(f"{what}: {error}", cause="missing program", log=log) from None
-    if done.returncode != 0:
+        except BaseException:
+            _end(child)
+            raise
+    if status != 0:
         raise LabError(
-            f"{what}: {command[0]} ended with status {done.returncode}",
+            f"{what}: {command[0]} ended with status {status}",
             cause=_guess(log) or cause,
             log=log,
         )
     elapsed = time.monotonic() - begun
     if elapsed >= 1:
         say(f"{what}: done in {elapsed:.0f} s")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a command and its children; first gently, since mmdebstrap undoes its mounts then."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(20)
+            return
 
 
 _SIGNS = (

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import uuid
@@ -29,6 +30,7 @@ _KEYS = {
     "esp_size",
     "masked_units",
     "disabled_units",
+    "unused_hooks",
 }
 
 
@@ -42,6 +44,7 @@ class Recipe:
     packages: tuple[str, ...]
     masked_units: tuple[str, ...]
     disabled_units: tuple[str, ...]
+    unused_hooks: tuple[str, ...]
     disk_bytes: int
     esp_bytes: int
     mirror: str
@@ -71,13 +74,11 @@ def flavours() -> list[str]:
 def load(flavour: str, public_keys: str) -> Recipe:
     """Read a flavour; `public_keys` go into the image and hence into its name."""
     if flavour not in flavours():
-        raise LabError(
-            f"there is no image flavour {flavour!r}", cause=f"known: {', '.join(flavours())}"
-        )
+        raise LabError(f"there is no image flavour {flavour!r}", cause=f"known: {', '.join(flavours())}")
     common = _read(IMAGES / "common.yml")
     own = _read(IMAGES / f"{flavour}.yml")
     merged: dict[str, object] = {**common, **own}
-    for key in ("packages", "masked_units", "disabled_units"):
+    for key in ("packages", "masked_units", "disabled_units", "unused_hooks"):
         merged[key] = [*_strings(common, key), *_strings(own, key)]
     overlays = tuple(_strings(merged, "overlays"))
     mirror = os.environ.get("LAB_MIRROR", MIRROR)
@@ -91,6 +92,7 @@ def load(flavour: str, public_keys: str) -> Recipe:
         packages=tuple(_strings(merged, "packages")),
         masked_units=tuple(_strings(merged, "masked_units")),
         disabled_units=tuple(_strings(merged, "disabled_units")),
+        unused_hooks=tuple(_strings(merged, "unused_hooks")),
         disk_bytes=_bytes(str(merged["disk_size"])),
         esp_bytes=_bytes(str(merged["esp_size"])),
         mirror=mirror,
@@ -131,10 +133,11 @@ def _files(base: Path) -> list[Path]:
 def _digest(flavour: str, overlays: tuple[str, ...], public_keys: str) -> str:
     # The mirror is left out on purpose: another mirror of the same archive, the same image.
     inputs = [IMAGES / "common.yml", IMAGES / f"{flavour}.yml", *sorted(IMAGES.glob("*.sh"))]
-    inputs += [HERE / "image.py", HERE / "recipe.py"]
     for overlay in (*overlays, "guest"):
         inputs += _files(IMAGES / "files" / overlay)
     total = hashlib.sha256(public_keys.encode())
+    # The builder's meaning, not its text: comments and layout make no other image.
+    total.update(ast.dump(ast.parse((HERE / "image.py").read_text(encoding="utf-8"))).encode())
     for path in inputs:
         executable = "x" if path.stat().st_mode & 0o100 else "-"
         name = path.relative_to(HERE).as_posix()

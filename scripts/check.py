@@ -68,7 +68,7 @@ def pytest(venv: str, *what: str) -> Command:
 
 def quick_checks() -> list[Check]:
     typed: list[str | Path] = [LINKED / name for name in existing("plugins", "tests")]
-    typed += existing("lab", "scripts")
+    typed += existing("lab", "scripts", "molecule/callbacks")
     docs: list[str | Path] = ["lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ROOT]
     return [
         Check("sanity", "ansible-test sanity", "25 s", [[BIN / "python", "scripts/sanity.py", ".venv"]]),

@@ -38,9 +38,8 @@ class ActionModule(ActionBase):
                 "host_plan cannot be delegated: what is wanted belongs to the host that it is read on"
             )
         try:
-            return self._plan(
-                _judged(plain(arguments["wanted"]), arguments["components"]), arguments["root"], task_vars
-            )
+            check_components((*arguments["wanted"], *(arguments["components"] or ())))
+            return self._plan(_managed(plain(arguments["wanted"])), arguments, task_vars)
         except PassthroughError as exc:
             raise AnsibleActionFail(str(exc)) from exc
 
@@ -54,27 +53,35 @@ class ActionModule(ActionBase):
         )
         return dict(arguments)
 
-    def _plan(self, wanted: dict[str, t.Any], root: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    def _plan(
+        self, wanted: dict[str, t.Any], arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None
+    ) -> dict[str, t.Any]:
         read = self._execute_module(
             module_name="virtfleet.passthrough.host_plan",
-            module_args={"wanted": wanted, "root": root},
+            module_args={**arguments, "wanted": wanted},
             task_vars=task_vars,
         )
         if read.get("failed") or "state" not in read:
             return dict(read)
-        if read["effective_uid"] != 0 and root == "/":
+        if read["effective_uid"] != 0 and arguments["root"] == "/":
             raise AnsibleActionFail("host_plan needs root on the host: connect as root or set become: true")
         state = plain(read["state"])
-        plan = make_plan(wanted, HostState.from_json(state)).to_json()
-        return {**plan, "changed": False, "boot_id": state["boot_id"], "summary": summary(plan)}
+        host = HostState.from_json(state)
+        plan = make_plan(wanted, host, arguments["components"]).to_json()
+        return {
+            **plan,
+            "changed": False,
+            "owned": host.ledger.summary(),
+            "boot_id": host.boot_id,
+            "boot_pending": host.boot["reboot_required"],
+            "summary": summary(plan),
+        }
 
 
-def _judged(wanted: dict[str, t.Any], components: list[str] | None) -> dict[str, t.Any]:
-    """The components to judge; null is "unmanaged" for a component and "the default" for one of its options."""
-    check_components(wanted)
-    check_components(components or ())
+def _managed(wanted: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Null is "unmanaged" for a component and "the default" for one of its options."""
     return {
         name: {option: value for option, value in part.items() if value is not None}
         for name, part in wanted.items()
-        if part is not None and (components is None or name in components)
+        if part is not None
     }

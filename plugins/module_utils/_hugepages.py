@@ -245,7 +245,7 @@ def read_hugepages(root: Root) -> HugepagesState:
     )
 
 
-def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def read_state(root: Root, _run: Runner, _ledger: Ledger, _wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The reader of the plan's component ``hugepages``: :meth:`HugepagesState.to_json` and, as ``drop_in``,
     what :data:`DROP_IN` holds (``None``: it is not there)."""
     return {**read_hugepages(root).to_json(), "drop_in": root.read_text(DROP_IN)}
@@ -265,6 +265,12 @@ def pool_file(size_kb: int, node: int | None, name: str) -> str:
     """A pool's attribute in sysfs, of one node or of the host."""
     directory = POOLS_DIRECTORY if node is None else f"{NODES_DIRECTORY}/node{node}/hugepages"
     return f"{directory}/hugepages-{size_kb}kB/{name}"
+
+
+def read_total(root: Root, size_kb: int, node: int | None) -> int:
+    """Pages in one place without surplus ones, read again."""
+    nr, surplus = (_read_count(root, pool_file(size_kb, node, name)) for name in ("nr_hugepages", "surplus_hugepages"))
+    return nr - surplus
 
 
 def resolve(requests: t.Iterable[Request], state: HugepagesState, near: t.Mapping[str, int | None]) -> tuple[Pool, ...]:

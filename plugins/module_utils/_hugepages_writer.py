@@ -30,6 +30,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages i
     overcommit_refusals,
     pool_file,
     read_hugepages,
+    read_total,
     unsupported,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_targets import (
@@ -263,6 +264,11 @@ def _note_result(
     if wanted.overcommit is not None:
         for text in [text for text in record["overcommit"] if int(text) not in wanted.overcommit]:
             del record["overcommit"][text]
+    _prune(record)
+
+
+def _prune(record: dict[str, t.Any]) -> None:
+    """Drop empty parts: a ledger that holds nothing disappears."""
     for name in [name for name, content in record.items() if not content]:
         del record[name]
 
@@ -274,6 +280,7 @@ def _forget(record: dict[str, t.Any], noted: t.Mapping[str, t.Any], grow: t.Sequ
         del record["pools"][wish.name]
         if wish.name in former:
             record["pools"][wish.name] = former[wish.name]
+    _prune(record)
 
 
 def _write(root: Root, kernel: Kernel, ledger: Ledger, wanted: Wanted, steps: _Steps) -> dict[str, int]:
@@ -312,7 +319,7 @@ def _grow(root: Root, kernel: Kernel, wanted: Wanted, steps: _Steps) -> dict[str
 
 def _set_pages(root: Root, kernel: Kernel, wish: Target, number: int) -> int:
     _hand_over(kernel, pool_file(wish.size_kb, wish.node, "nr_hugepages"), number)
-    return read_hugepages(root).pool(wish.size_kb, wish.node).total
+    return read_total(root, wish.size_kb, wish.node)
 
 
 def _make_room(kernel: Kernel, settle: float) -> None:

@@ -94,6 +94,10 @@ class Ledger:
         section: dict[str, t.Any] = self._data.setdefault(name, {})
         return section
 
+    def summary(self) -> dict[str, list[str]]:
+        """Section to the names of what is ours there; sections that hold nothing are left out."""
+        return {name: sorted(self._data[name]) for name in SECTIONS if self._data.get(name)}
+
     def _holds_nothing(self) -> bool:
         return not any(self._data.get(name) for name in SECTIONS)
 

@@ -40,8 +40,8 @@ class FileChange:
     """What happened, or would happen, to one file; ``note`` is for people, ``None`` when there is nothing to say."""
 
     path: str
-    before: str | None
-    after: str | None
+    before: bytes | None
+    after: bytes | None
     note: str | None = None
 
     @property
@@ -52,10 +52,6 @@ class FileChange:
 def digest(data: bytes) -> str:
     """SHA-256 in hexadecimal, the form in which the ledger compares contents."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode("utf-8", "replace")
 
 
 def _encode(data: bytes) -> str:
@@ -81,7 +77,7 @@ def preview(root: Root, ledger: Ledger, wanted: OwnedFile) -> FileChange:
                 f"{wanted.path} was written by virtfleet.passthrough and changed by someone since: "
                 "move those lines to a file of their own, then remove it"
             )
-    return FileChange(wanted.path, _text(present), _text(wanted.content))
+    return FileChange(wanted.path, present, wanted.content)
 
 
 def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileChange:
@@ -118,7 +114,7 @@ def preview_release(root: Root, ledger: Ledger, path: str) -> FileChange:
     """What :func:`release` would leave at ``path``. Writes nothing."""
     present = root.read_bytes(path)
     after, note = _after_release(ledger, path, present)
-    return FileChange(path, _text(present), _text(after), note)
+    return FileChange(path, present, after, note)
 
 
 def _after_release(ledger: Ledger, path: str, present: bytes | None) -> tuple[bytes | None, str | None]:
@@ -137,7 +133,7 @@ def release(root: Root, ledger: Ledger, path: str) -> FileChange:
     """Bring back what was at ``path`` before us; where someone else changed the file, take out only our lines."""
     present = root.read_bytes(path)
     after, note = _after_release(ledger, path, present)
-    change = FileChange(path, _text(present), _text(after), note)
+    change = FileChange(path, present, after, note)
     record = ledger.section("files").pop(path, None)
     if record is None:
         return change
@@ -179,9 +175,10 @@ def _remove_our_empty_directories(root: Root, ledger: Ledger) -> None:
 
 def diff_entry(change: FileChange) -> dict[str, t.Any]:
     """The change in the form that Ansible prints with ``--diff``."""
-    return {
-        "before": change.before or "",
-        "after": change.after or "",
-        "before_header": change.path,
-        "after_header": change.path,
-    }
+    before, after = (b"" if data is None else data for data in (change.before, change.after))
+    return text_diff(change.path, before.decode("utf-8", "replace"), after.decode("utf-8", "replace"))
+
+
+def text_diff(name: str, before: str, after: str) -> dict[str, t.Any]:
+    """Two texts in the form that Ansible prints with ``--diff``."""
+    return {"before": before, "after": after, "before_header": name, "after_header": name}

@@ -87,6 +87,20 @@ devices:
   returned: success
   type: dict
   sample: {nic: ["0000:01:00.0"]}
+kernel_arguments:
+  description: Component to its kernel arguments, for components that would change.
+  returned: success
+  type: dict
+  sample: {iommu: [intel_iommu=on]}
+owned:
+  description: What this collection wrote on the host, by kind and name.
+  returned: success
+  type: dict
+  sample: {kernel_args: [iommu], devices: ["0000:01:00.0"]}
+boot_pending:
+  description: Whether the next boot gets another kernel command line than the running one.
+  returned: success
+  type: bool
 summary:
   description: The plan as lines for people.
   returned: success

@@ -36,6 +36,12 @@ options:
       - Who these arguments belong to. Roles use their own name.
     type: str
     default: user
+  owners:
+    description:
+      - Owner to list of arguments, for several owners at once; the boot configuration is then generated only once.
+      - An empty list takes the owner's arguments away. Owners that are not named keep theirs.
+      - Used instead of O(args) and O(owner).
+    type: dict
   state:
     description:
       - Whether the arguments shall be there.
@@ -71,6 +77,12 @@ EXAMPLES = r"""
     args:
       - hugepagesz=1G
       - hugepages=16
+
+- name: Set the arguments of two owners in one go
+  virtfleet.passthrough.kernel_cmdline:
+    owners:
+      iommu: [intel_iommu=on]
+      hugepages: [hugepagesz=1G, hugepages=16]
 
 - name: Take away everything that owner set
   virtfleet.passthrough.kernel_cmdline:
@@ -143,6 +155,7 @@ def main() -> None:
         argument_spec={
             "args": {"type": "list", "elements": "str", "default": []},
             "owner": {"type": "str", "default": "user"},
+            "owners": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": "auto"},
             "kernels": {"type": "str", "choices": ["all"], "default": "all"},

@@ -17,8 +17,8 @@ description:
     O(devices) and O(disks) are authoritative where they are given; PCI functions and disks that are not in them go.
   - A running domain is never restarted or shut down for a change. The new definition waits for the next start,
     and RV(restart_required) says so, in this run and in every later one, until the domain was started anew.
-  - Everything is checked before the first write. A PCI function must exist, be no bridge, and be free; its IOMMU group may not be
-    split between domains; CPUs must be online; huge pages must be free where the domain shall start.
+  - Everything is checked before the first write. A PCI function must exist, be no bridge, and be free; its IOMMU group
+    may not be split between domains; CPUs must be online; huge pages must be free where the domain shall start.
   - After a start the module looks whether the domain really runs and its PCI functions are on C(vfio-pci).
   - No graphics, no network interface and no memory balloon are added. A new domain has a serial console.
 extends_documentation_fragment:
@@ -50,7 +50,8 @@ options:
   allow:
     description:
       - Keys that permit what is refused otherwise.
-      - V(foreign_domain) permits changing a domain that this collection did not make, and removing one that it took over.
+      - V(foreign_domain) permits changing a domain that this collection did not make, and removing one that it took
+        over.
     type: list
     elements: str
     choices: [foreign_domain]
@@ -115,7 +116,8 @@ options:
   firmware:
     description:
       - The guest's firmware, UEFI or SeaBIOS.
-      - When omitted, an existing domain keeps what it has. A new one gets V(efi), or V(bios) if it boots a O(kernel) directly.
+      - When omitted, an existing domain keeps what it has. A new one gets V(efi), or V(bios) if it boots a O(kernel)
+        directly.
     type: str
     choices: [efi, bios]
   cpu_mode:
@@ -161,7 +163,8 @@ options:
   devices:
     description:
       - The host devices of the domain, PCI functions by address.
-      - When given, PCI functions of the domain that are not listed are taken out of it. Omit it to leave alone those that others gave to the domain.
+      - When given, PCI functions of the domain that are not listed are taken out of it. Omit it to leave alone those
+        that others gave to the domain.
     type: list
     elements: dict
     suboptions:
@@ -176,7 +179,8 @@ options:
         required: true
       managed:
         description:
-          - Whether libvirt takes the function from its driver at each start of the domain, and gives it back afterwards.
+          - Whether libvirt takes the function from its driver at each start of the domain, and gives it back
+            afterwards.
           - Leave it at V(false) for devices that vfio-pci holds from boot on.
         type: bool
         default: false
@@ -198,7 +202,8 @@ options:
         default: []
   disks:
     description:
-      - Files and block devices of the host as disks. When given, such disks of the domain that are not listed are taken out of it.
+      - Files and block devices of the host as disks. When given, such disks of the domain that are not listed are
+        taken out of it.
       - Their order gives their names (V(vda), V(vdb)), by which they are found again.
     type: list
     elements: dict
@@ -356,7 +361,12 @@ domain:
   returned: success
   type: dict
   sample:
-    {name: workstation, uuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0, state: running, active: true, persistent: true, autostart: false}
+    name: workstation
+    uuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0
+    state: running
+    active: true
+    persistent: true
+    autostart: false
   contains:
     name:
       description: Its name.

@@ -40,28 +40,44 @@ class ArgumentsChange:
 def set_arguments(
     root: Root, run: Runner, ledger: Ledger, owner: str, args: t.Sequence[str], check_mode: bool
 ) -> ArgumentsChange:
-    """Make ``args``, in their order, all that ``owner`` has on the command line; empty takes them away.
+    """:func:`set_owners` for one owner."""
+    return set_owners(root, run, ledger, {owner: args}, check_mode)
 
-    ``ledger`` must be the locked one. Raises :class:`InputError` for a token that cannot be written,
-    :class:`RefusedError` where somebody else's token contradicts, :class:`HostStateError` without a known
-    loader, :class:`ToolError` when the loader's tool fails; nothing is changed then.
+
+def set_owners(
+    root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Sequence[str]], check_mode: bool
+) -> ArgumentsChange:
+    """Make the arguments in ``wanted``, in their order, all that each of its owners has on the command line.
+
+    An empty list takes the owner's away; owners that are not named keep theirs. The boot configuration is
+    generated once for all. ``ledger`` must be the locked one. Raises :class:`InputError` for a token that cannot
+    be written, :class:`RefusedError` where somebody else's token contradicts, :class:`HostStateError` without a
+    known loader, :class:`ToolError` when the loader's tool fails; nothing is changed then.
     """
-    wanted = [check_argument(argument) for argument in args]
+    asked = {owner: [check_argument(argument) for argument in args] for owner, args in wanted.items()}
     loader = find_loader(root)
     entries = loader.entries()
     owned = ledger.section("kernel_args")
     old = _in_order(owned)
-    _refuse_conflicts(entries, old, owner, wanted)
-    needed = [] if owner not in owned and _stands_without_us(entries, old, wanted) else wanted
-    new = _in_order({**owned, owner: needed})
+    for owner, args in asked.items():
+        _refuse_conflicts(entries, old, owner, args)
+    owners = {**owned, **{owner: _needed(entries, old, owner in owned, args) for owner, args in asked.items()}}
+    new = _in_order(owners)
     after = tuple(_with_arguments(entry, old, new) for entry in entries)
     changed = new != old or after != entries
     warnings: tuple[str, ...] = ()
     if changed and not check_mode:
-        changes = _write(run, ledger, loader, {**owned, owner: needed}, new, after)
+        changes = _write(run, ledger, loader, owners, new, after)
         warnings = tuple(change.note for change in changes if change.note)
         after = find_loader(root).entries()
     return ArgumentsChange(changed, describe(root, ledger, after, loader.name), _diff(entries, after), warnings)
+
+
+def _needed(entries: t.Sequence[Entry], ours: t.Sequence[str], owns: bool, args: list[str]) -> list[str]:
+    """Nothing where somebody else gave every entry what is asked: writing it twice would make it ours to remove."""
+    bootable = [entry for entry in entries if not entry.rescue]
+    stands = bool(bootable) and all(find_block(_foreign(entry, ours), args) is not None for entry in bootable)
+    return [] if stands and not owns else args
 
 
 def _write(
@@ -107,12 +123,6 @@ def _refuse_conflicts(entries: t.Sequence[Entry], ours: t.Sequence[str], owner: 
             )
 
 
-def _stands_without_us(entries: t.Sequence[Entry], ours: t.Sequence[str], wanted: t.Sequence[str]) -> bool:
-    """Whether somebody else gave every entry what is wanted; writing it twice would make it ours to remove."""
-    bootable = [entry for entry in entries if not entry.rescue]
-    return bool(bootable) and all(find_block(_foreign(entry, ours), wanted) is not None for entry in bootable)
-
-
 def _with_arguments(entry: Entry, old: t.Sequence[str], new: t.Sequence[str]) -> Entry:
     if entry.rescue:
         return entry
@@ -122,12 +132,10 @@ def _with_arguments(entry: Entry, old: t.Sequence[str], new: t.Sequence[str]) ->
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:
     was = {(entry.title, entry.kernel): entry.args for entry in before}
     return tuple(
-        _owned.diff_entry(
-            _owned.FileChange(
-                f"boot entry: {entry.title}",
-                " ".join(was.get((entry.title, entry.kernel), ())) + "\n",
-                " ".join(entry.args) + "\n",
-            )
+        _owned.text_diff(
+            f"boot entry: {entry.title}",
+            " ".join(was.get((entry.title, entry.kernel), ())) + "\n",
+            " ".join(entry.args) + "\n",
         )
         for entry in after
         if was.get((entry.title, entry.kernel)) != entry.args

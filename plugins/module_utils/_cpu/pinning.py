@@ -72,10 +72,10 @@ class Pinning:
 
 
 def host_cpus(topology: Topology, node: int, host_cores: int) -> tuple[int, ...]:
-    """The CPUs that stay with the host beside a guest on ``node``: the first ``host_cores`` cores there, all
-    threads of them. The core of the host's first CPU stays with the host wherever the guest is."""
+    """The CPUs that stay with the host beside a guest on ``node``: all threads of the first ``host_cores``
+    cores there. On the node of CPU 0 its core is the first one, so no guest ever gets it."""
     here = [core for core in topology.cores if core.node == node][:host_cores]
-    return tuple(sorted({cpu for core in (*topology.cores[:1], *here) for cpu in core.threads}))
+    return tuple(sorted(cpu for core in here for cpu in core.threads))
 
 
 def plan_pinning(
@@ -135,21 +135,25 @@ def judge_placement(topology: Topology, cpus: t.Collection[int]) -> tuple[str, .
         warnings.append(
             f"CPUs {format_cpulist(torn)} are threads of the guest's cores, but not the guest's: they slow it down"
         )
-    domains = [set(domain) for domain in topology.l3_domains]
-    if len(domains) > 1:
-        used = [domain for domain in domains if domain & chosen]
-        shared = sorted(cpu for domain in used for cpu in domain - chosen)
-        if shared and len(used) > 1:
-            warnings.append(
-                f"CPUs {format_cpulist(chosen)} span {len(used)} level 3 caches and leave CPUs {format_cpulist(shared)} "
-                "of them to others: expect evictions, and slow traffic between the caches"
-            )
-        elif shared:
-            warnings.append(
-                f"CPUs {format_cpulist(shared)} share the level 3 cache with the guest's {format_cpulist(chosen)}: "
-                "what runs there evicts the guest's data"
-            )
+    used = [set(domain) for domain in topology.l3_domains if chosen & set(domain)]
+    shared = sorted(cpu for domain in used for cpu in domain - chosen)
+    if shared and len(used) > 1:
+        warnings.append(
+            f"CPUs {format_cpulist(chosen)} span {len(used)} level 3 caches and leave CPUs {format_cpulist(shared)} "
+            "of them to others: expect evictions, and slow traffic between the caches"
+        )
+    elif shared and _has_choice(topology, chosen):
+        warnings.append(
+            f"CPUs {format_cpulist(shared)} share the level 3 cache with the guest's {format_cpulist(chosen)}: "
+            "what runs there evicts the guest's data"
+        )
     return tuple(warnings)
+
+
+def _has_choice(topology: Topology, chosen: set[int]) -> bool:
+    """Whether the nodes of these CPUs have more than one level 3 cache."""
+    nodes = {cpu.node for cpu in topology.cpus if cpu.number in chosen}
+    return len({cpu.l3 for cpu in topology.cpus if cpu.node in nodes}) > 1
 
 
 def _free_cores(topology: Topology, node: int, host_cores: int, taken: t.Collection[int]) -> list[Core]:
@@ -208,10 +212,9 @@ def _pinning(
         threads = 1
     pins = [cpu for core in cores for cpu in core.threads][:vcpus]
     reserved = tuple(sorted(cpu for core in cores for cpu in core.threads))
-    emulator = {cpu for core in topology.cores if core.node == node for cpu in core.threads}
     return Pinning(
         vcpus=tuple((cpu,) for cpu in pins),
-        emulator=tuple(cpu for cpu in host_cpus(topology, node, host_cores) if cpu in emulator),
+        emulator=host_cpus(topology, node, host_cores),
         reserved=reserved,
         node=node,
         sockets=1,
@@ -225,7 +228,7 @@ def _room(topology: Topology, node: int, host_cores: int, taken: t.Collection[in
     everything = [core for core in topology.cores if core.node == node]
     free = _free_cores(topology, node, host_cores, taken)
     here = {cpu for core in everything for cpu in core.threads}
-    host = [cpu for cpu in host_cpus(topology, node, host_cores) if cpu in here]
+    host = host_cpus(topology, node, host_cores)
     others = sorted(set(taken) & here)
     text = f"node {node} has {sum(len(core.threads) for core in everything)} CPUs in {len(everything)} cores"
     text += f", the host keeps {format_cpulist(host) or 'none'}"

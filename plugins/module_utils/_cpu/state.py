@@ -16,6 +16,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 
-def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def read_state(root: Root, _run: Runner, _ledger: Ledger, _wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """``topology``: :meth:`Topology.to_json`, which includes the isolated sets that the kernel runs with."""
     return {"topology": read_topology(root).to_json()}

@@ -49,12 +49,16 @@ _ALSO_READ: t.Final[t.Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def read_host(root: Root, run: Runner, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``."""
+def read_host(
+    root: Root, run: Runner, wanted: t.Mapping[str, t.Any], components: t.Collection[str] | None = None
+) -> dict[str, t.Any]:
+    """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``, or not in
+    ``components`` where that is given."""
     ledger = Ledger.read(root)
     devices = read_devices(root, ledger)
     boot = read_boot_state(root, ledger)
-    needed = dict.fromkeys(also for name in wanted for also in (*_ALSO_READ.get(name, ()), name))
+    judged = [name for name in wanted if components is None or name in components]
+    needed = dict.fromkeys(also for name in judged for also in (*_ALSO_READ.get(name, ()), name))
     return {
         "kernel_release": running_release(root),
         "cpu_vendor": cpu_vendor(root),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -28,25 +29,28 @@ class NeededModules:
 def needed_modules(root: Root, kernel: str, names: t.Iterable[str]) -> NeededModules:
     """What an image for ``kernel`` must hold so that ``names`` can be loaded from it; built-in ones need nothing."""
     directory = f"{MODULES_DIRECTORY}/{kernel}"
-    dependencies = _dependencies(root.read_text(f"{directory}/modules.dep") or "")
-    builtin = {_module_name(line) for line in (root.read_text(f"{directory}/modules.builtin") or "").splitlines()}
+    wanted = {_normal(name) for name in names}
+    builtin = _lines_of(wanted, root.read_text(f"{directory}/modules.builtin") or "")
+    dependencies = _lines_of(wanted, root.read_text(f"{directory}/modules.dep") or "")
     loadable: set[str] = set()
-    missing: set[str] = set()
-    for name in {_normal(name) for name in names} - builtin:
-        if name in dependencies:
-            loadable |= {name, *dependencies[name]}
-        else:
-            missing.add(name)
+    for name in dependencies.keys() - builtin.keys():
+        loadable |= {name, *dependencies[name]}
+    missing = wanted - builtin.keys() - dependencies.keys()
     return NeededModules(tuple(sorted(loadable)), tuple(sorted(missing)))
 
 
-def _dependencies(text: str) -> dict[str, tuple[str, ...]]:
-    """modules.dep lists for every module all others that must be loaded before it, not only the next ones."""
-    found = {}
-    for line in text.splitlines():
-        path, _colon, needed = line.partition(":")
-        found[_module_name(path)] = tuple(_module_name(other) for other in needed.split())
-    return found
+def _lines_of(names: t.Collection[str], text: str) -> dict[str, tuple[str, ...]]:
+    """The lines of ``names`` in modules.dep (or modules.builtin): name to everything that is loaded before it.
+
+    The files have thousands of lines and one look at each costs more than all else here: one search does it.
+    """
+    if not names:
+        return {}
+    spellings = "|".join(sorted(re.escape(name).replace("_", "[-_]") for name in names))
+    lines = re.finditer(rf"^(?:\S*/)?({spellings})\.ko(?:\.\w+)?(?::(.*))?$", text, re.MULTILINE)
+    return {
+        _normal(line.group(1)): tuple(_module_name(path) for path in (line.group(2) or "").split()) for line in lines
+    }
 
 
 def _module_name(path: str) -> str:

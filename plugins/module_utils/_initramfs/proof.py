@@ -14,16 +14,18 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE, TAKEN_ALONG
 
 
 @dataclasses.dataclass(frozen=True)
 class Need:
     """``files`` maps patterns of names in the image to SHA-256 digests, ``None`` for "any content";
-    ``modules`` are names with underscores, dependencies included."""
+    ``modules`` are names with underscores, dependencies included; ``taken_along`` are files that need not be
+    there, but if they are, then with that content."""
 
     files: t.Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    taken_along: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -53,7 +55,7 @@ class Found:
 
 def our_patterns() -> frozenset[str]:
     """The names under which files of this collection stand in images of any generator."""
-    return frozenset(pattern for names in IN_IMAGE.values() for pattern in names.values())
+    return frozenset(pattern for names in (*IN_IMAGE.values(), TAKEN_ALONG) for pattern in names.values())
 
 
 def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str]) -> Need:
@@ -61,27 +63,29 @@ def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str
     generators and those that stay on the host (the hook that fills the image) are left out."""
     names = IN_IMAGE[generator]
     wanted: dict[str, str | None] = {names[path]: sha256 for path, sha256 in files.items() if path in names}
-    return Need(wanted, tuple(sorted(modules)) if wanted else ())
+    along = {TAKEN_ALONG[path]: sha256 for path, sha256 in files.items() if path in TAKEN_ALONG}
+    return Need(wanted, tuple(sorted(modules)) if wanted else (), along)
 
 
 def shortfalls(need: Need, found: Found) -> list[str]:
     """What keeps the image from being right, as short texts: things that lack, differ, or must be gone."""
     troubles = []
-    for pattern, sha256 in sorted(need.files.items()):
+    for pattern, sha256 in sorted({**need.files, **need.taken_along}.items()):
         digests = [found.files[name] for name in fnmatch.filter(found.files, pattern)]
-        if not digests:
+        if not digests and pattern in need.files:
             troubles.append(f"lacks {pattern}")
-        elif sha256 is not None and sha256 not in digests:
+        elif digests and sha256 is not None and sha256 not in digests:
             troubles.append(f"holds another version of {pattern}")
     troubles += [f"lacks the module {module}" for module in need.modules if module not in found.modules]
-    unwanted = our_patterns() - set(need.files)
-    troubles += [
-        f"still holds {name}"
-        for name in sorted(found.files)
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in unwanted)
-        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in need.files)
+    wanted = (*need.files, *need.taken_along)
+    unwanted = our_patterns().difference(wanted)
+    return troubles + [
+        f"still holds {name}" for name in sorted(found.files) if _any(name, unwanted) and not _any(name, wanted)
     ]
-    return troubles
+
+
+def _any(name: str, patterns: t.Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def proven(need: Need, found: Found) -> list[str]:

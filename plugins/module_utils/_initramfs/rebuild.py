@@ -18,6 +18,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
+    file_meta,
     move_into_place,
     sync_boot_filesystem,
 )
@@ -73,7 +74,8 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
     try:
         generator.build(run, job.kernel, output)
         found = prove(root, run, output, job)
-        move_into_place(root.path(output), root.path(job.path))
+        # The generator's own mode: an image may hold keys, and the old one need not have.
+        move_into_place(root.path(output), root.path(job.path), file_meta(root.path(output)))
     except BaseException:
         _discard(root, output)
         raise

@@ -28,6 +28,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.xml
 _CONTAINERS = frozenset(
     ("domain", "devices", "os", "features", "cpu", "cputune", "numatune", "memoryBacking", "hugepages")
 )
+# A domain keeps these when they are no longer said.
+_KEPT = frozenset(("name", "uuid"))
 # What identifies one of several elements with the same tag.
 _KEY_ATTRIBUTES = {
     "vcpupin": ("vcpu",),
@@ -175,7 +177,7 @@ class _Merge:
         for child in wanted:
             self._wanted_child(path, existing, child, last)
         for child in last:
-            if _find(wanted, child) is None:
+            if child.tag not in _KEPT and _find(wanted, child) is None:
                 self._dropped_child(path, existing, child)
         for child in list(existing):
             if child.tag in self._lists and _is_expressible(child) and _find(wanted, child) is None:
@@ -252,7 +254,8 @@ def firmware_of(domain: ET.Element) -> str:
     if os_element is None:
         return "bios"
     loader = os_element.find("loader")
-    return "efi" if os_element.get("firmware") == "efi" or (loader is not None and loader.get("type") == "pflash") else "bios"
+    has_flash = loader is not None and loader.get("type") == "pflash"
+    return "efi" if has_flash or os_element.get("firmware") == "efi" else "bios"
 
 
 def _change_firmware(domain: ET.Element, wanted: Wanted, merge: _Merge) -> None:

@@ -15,11 +15,13 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 
 LIBVIRT_IMPORT_ERROR: str | None = None
-libvirt: t.Any
 try:
-    import libvirt
+    import libvirt as _binding
 except ImportError as exc:
+    _binding = None
     LIBVIRT_IMPORT_ERROR = str(exc)
+
+libvirt: t.Any = _binding
 
 DEFAULT_URI = "qemu:///system"
 # A driver name, no transport and no host: whoever checks devices against this host's sysfs must talk to
@@ -31,7 +33,7 @@ def check_uri(uri: str) -> None:
     """Refuse what is not the system's libvirt on this very host (``test:///…`` is libvirt's in-process driver)."""
     if not _LOCAL_URI.fullmatch(uri):
         raise InputError(f"uri: '{uri}' leads to another host: devices are checked against this one, use {DEFAULT_URI}")
-    if uri.split("?")[0].endswith("/session"):
+    if uri.partition("?")[0].endswith("/session"):
         raise InputError(
             f"uri: '{uri}' is a user's own libvirt, which can neither take devices from the host nor offer it "
             f"UEFI: use {DEFAULT_URI}"
@@ -48,11 +50,11 @@ def connection(uri: str, readonly: bool) -> t.Iterator[t.Any]:
     """An open ``virConnect``. Raises :class:`HostStateError` where libvirt-python or the daemon is not there."""
     if LIBVIRT_IMPORT_ERROR is not None:
         raise HostStateError(
-            f"libvirt-python is missing for {sys.executable or 'this Python'} ({LIBVIRT_IMPORT_ERROR}): install the distribution's "
-            "python3-libvirt, or let the role libvirt_host do it"
+            f"libvirt-python is missing for {sys.executable or 'this Python'} ({LIBVIRT_IMPORT_ERROR}): "
+            "install the distribution's python3-libvirt, or let the role libvirt_host do it"
         )
     # Without this, libvirt prints each error on standard error before it raises it.
-    libvirt.registerErrorHandler(_ignore, None)
+    libvirt.registerErrorHandler(lambda *_said: None, None)
     try:
         conn = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
     except libvirt.libvirtError as exc:
@@ -73,6 +75,4 @@ def translated(purpose: str, hint: str = "") -> t.Iterator[None]:
     except libvirt.libvirtError as exc:
         raise HostStateError(f"{purpose}: {explain(exc)}" + (f". {hint}" if hint else "")) from exc
 
-
-def _ignore(*dummy: object) -> None:
     return None

@@ -30,7 +30,8 @@ def describe_domain(tree: ET.Element) -> dict[str, t.Any]:
         "hugepages_kib": [_page(page) for page in tree.findall("memoryBacking/hugepages/page")],
         "memory_nodes": _attribute(tree, "numatune/memory", "nodeset"),
         "vcpu_pins": [
-            {"vcpu": int(pin.get("vcpu", "0")), "cpus": pin.get("cpuset", "")} for pin in tree.findall("cputune/vcpupin")
+            {"vcpu": int(pin.get("vcpu", "0")), "cpus": pin.get("cpuset", "")}
+            for pin in tree.findall("cputune/vcpupin")
         ],
         "emulator_cpus": _attribute(tree, "cputune/emulatorpin", "cpuset"),
         "hostdevs": [_hostdev(hostdev) for hostdev in tree.findall("devices/hostdev")],

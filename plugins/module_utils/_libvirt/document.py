@@ -17,7 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 
 def parse_xml(text: str) -> ET.Element:
     """The document's root. Prefixes are remembered, so that ``libosinfo:`` and ``qemu:`` stay what they were."""
-    parser = ET.XMLPullParser(events=("start", "start-ns"))
+    parser: t.Any = ET.XMLPullParser(events=("start", "start-ns"))
     root: ET.Element | None = None
     try:
         parser.feed(text)

@@ -85,14 +85,17 @@ def snapshot(domain: t.Any) -> DomainState:
 
 def all_snapshots(conn: t.Any) -> tuple[DomainState, ...]:
     """Every domain, ordered by name; one that vanishes meanwhile is left out."""
-    found: list[DomainState] = []
-    for domain in conn.listAllDomains():
-        try:
-            found.append(snapshot(domain))
-        except libvirt.libvirtError as exc:
-            if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise
-    return tuple(sorted(found, key=lambda state: state.name))
+    found = (_snapshot_if_there(domain) for domain in conn.listAllDomains())
+    return tuple(sorted((state for state in found if state is not None), key=lambda state: state.name))
+
+
+def _snapshot_if_there(domain: t.Any) -> DomainState | None:
+    try:
+        return snapshot(domain)
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
 
 
 def defined_in_files(root: Root) -> tuple[DomainState, ...]:
@@ -141,6 +144,8 @@ def claims(states: t.Iterable[DomainState], except_for: str | None = None) -> tu
         if state.name == except_for:
             continue
         running = () if state.active_xml is None else pci_addresses(parse_xml(state.active_xml))
-        for address in sorted({*running, *pci_addresses(state.tree)}):
-            found.append(Claim(state.name, address, address in running, state.autostart))
+        found += [
+            Claim(state.name, address, address in running, state.autostart)
+            for address in sorted({*running, *pci_addresses(state.tree)})
+        ]
     return tuple(found)

@@ -141,7 +141,8 @@ def _write(conn: t.Any, domain: t.Any, request: HostdevRequest, outcome: Hostdev
         except (libvirt.libvirtError, HostStateError) as exc:
             action = "take" if request.present else "give back"
             message = (
-                f"the running guest of domain '{request.domain}' did not {action} {request.device.address}: {explain(exc)}"
+                f"the running guest of domain '{request.domain}' did not {action} {request.device.address}: "
+                f"{explain(exc)}"
             )
             if request.live == LIVE_TRUE:
                 raise HostStateError(f"{message}. Its definition was not changed either") from exc

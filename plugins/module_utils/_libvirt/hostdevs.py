@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
-"""Whether PCI functions may go into a domain: what they are, who holds them, who else claims them. The rules are pure."""
+"""Whether PCI functions may go into a domain: what they are, who holds them, who claims them. The rules are pure."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def judge_devices(
             refusals.append(RefusedError(f"there is no PCI device {address} on this host", address))
         elif function.is_bridge:
             refusals.append(
-                RefusedError(f"{address} is a bridge (class {function.class_code}): bridges stay with the host", address)
+                RefusedError(
+                    f"{address} is a bridge (class {function.class_code}): bridges stay with the host", address
+                )
             )
         else:
             refusals.extend(_conflicts(function, functions, claims))
@@ -160,8 +162,8 @@ def _start_obstacles(device: PciHostdev, function: Function) -> t.Iterator[Refus
     if not device.managed:
         held = f"is held by the driver {driver}" if driver else "has no driver"
         yield RefusedError(
-            f"{address} {held}, not by vfio-pci: bind it first (module vfio_bind), or set managed: true to have libvirt "
-            "do it at each start",
+            f"{address} {held}, not by vfio-pci: bind it first (module vfio_bind), or set managed: true to have "
+            "libvirt do it at each start",
             address,
         )
     elif driver is not None and function.class_code.startswith(BASE_CLASS_DISPLAY):
@@ -191,5 +193,3 @@ def _mates_in_use(
             "drives for the host: bind that to vfio-pci as well (it need not go into the domain)",
             mate.address,
         )
-
-

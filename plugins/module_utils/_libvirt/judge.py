@@ -109,7 +109,9 @@ def define(spec: DomainSpec, existing: DomainState | None, last: ET.Element | No
 def describe(spec: DomainSpec) -> str:
     """A new domain in a few words."""
     devices = ", ".join(str(device.address) for device in spec.devices or ())
-    text = f"{spec.vcpus} vCPUs, {format_size(spec.memory)} memory, {spec.virt_type}, {spec.machine}, {spec.firmware}"
+    text = f"{spec.vcpus} vCPUs, {format_size(spec.memory)} memory, {spec.virt_type}, {spec.machine}"
+    if spec.firmware is not None:
+        text += f", {spec.firmware}"
     return f"{text}, with {devices}" if devices else text
 
 
@@ -174,9 +176,7 @@ def _judge_start_of_existing(conn: t.Any, root: Root, existing: DomainState) -> 
     judge_hostdevs(conn, root, existing.name, devices, starts=False)
 
 
-def judge_hostdevs(
-    conn: t.Any, root: Root, name: str, devices: t.Sequence[PciHostdev], starts: bool
-) -> None:
+def judge_hostdevs(conn: t.Any, root: Root, name: str, devices: t.Sequence[PciHostdev], starts: bool) -> None:
     """Raise the first obstacle to giving ``devices`` to the domain ``name``."""
     others = claims(all_snapshots(conn), except_for=name)
     addresses = [str(device.address) for device in devices]
@@ -188,7 +188,8 @@ def judge_hostdevs(
 
 def _joined(refusals: t.Sequence[RefusedError]) -> RefusedError:
     """All reasons at once: one run should be enough to see what is to be done."""
-    return RefusedError("; ".join(dict.fromkeys(refusal.reason for refusal in refusals)), refusals[0].device, refusals[0].allow)
+    reasons = dict.fromkeys(refusal.reason for refusal in refusals)
+    return RefusedError("; ".join(reasons), refusals[0].device, refusals[0].allow)
 
 
 def judge_managed(

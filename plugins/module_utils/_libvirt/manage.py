@@ -146,10 +146,8 @@ def _define(conn: t.Any, ledger: Ledger, existing: DomainState | None, definitio
         return find(conn, name)
     left = reconcile(snapshot(domain).tree, definition.wanted).differences
     if left:
-        raise ToolError(
-            f"libvirt accepted the definition of domain '{name}' but did not take "
-            + "; ".join(f"{difference.setting} = {difference.after} (it has {difference.before})" for difference in left)
-        )
+        lacking = [f"{difference.setting} = {difference.after} (it has {difference.before})" for difference in left]
+        raise ToolError(f"libvirt accepted the definition of domain '{name}' but did not take {'; '.join(lacking)}")
     return domain
 
 
@@ -218,8 +216,8 @@ def _shut_down(domain: t.Any, request: Request) -> None:
             return
         if not request.force:
             raise HostStateError(
-                f"the guest of domain '{name}' did not shut down within {request.shutdown_timeout} seconds and still runs: "
-                "it may have no ACPI handler, or wait for a person. force: true pulls its plug"
+                f"the guest of domain '{name}' did not shut down within {request.shutdown_timeout} seconds and still "
+                "runs: it may have no ACPI handler, or wait for a person. force: true pulls its plug"
             )
         domain.destroy()
 
@@ -245,13 +243,12 @@ def _verify_running(root: Root, state: DomainState) -> None:
         function = read_function(root, address)
         if function is not None and not function.is_on_vfio:
             raise HostStateError(
-                f"domain '{state.name}' runs, but {address} in it is held by {function.driver or 'no driver'}, not by vfio-pci"
+                f"domain '{state.name}' runs, but {address} in it is held by {function.driver or 'no driver'}, "
+                "not by vfio-pci"
             )
 
 
-def _remove(
-    domain: t.Any, existing: DomainState | None, ledger: Ledger, request: Request, check_mode: bool
-) -> Outcome:
+def _remove(domain: t.Any, existing: DomainState | None, ledger: Ledger, request: Request, check_mode: bool) -> Outcome:
     """Shut down, undefine with the firmware's variables, forget. Disks stay where they are."""
     if existing is None:
         if not check_mode and ledger.section("domains").pop(request.name, None) is not None:

@@ -47,5 +47,6 @@ def shortage(spec: DomainSpec, free: Pages) -> str | None:
     elsewhere = ", ".join(f"node {node}: {count}" for node, count in sorted(nodes.items()))
     return (
         f"domain '{spec.name}' needs {needed} huge pages of {format_size(spec.hugepages)} for its "
-        f"{format_size(spec.memory)} {where}, but {available} are free ({elsewhere or 'the host has none of this size'})"
+        f"{format_size(spec.memory)} {where}, but {available} are free "
+        f"({elsewhere or 'the host has none of this size'})"
     )

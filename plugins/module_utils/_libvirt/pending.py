@@ -82,9 +82,10 @@ def _project(element: ET.Element, path: str, skipped: frozenset[str]) -> ET.Elem
 
 
 def pending_differences(active: ET.Element, inactive: ET.Element) -> tuple[Difference, ...]:
-    """The settings of ``inactive`` that ``active`` gets with the next start of the domain."""
+    """The settings of ``inactive`` that ``active`` gets with the next start of the domain, ordered by name."""
     mode = inactive.find("cpu")
     # The model that stands for the host's is worked out when the domain starts.
     skipped = frozenset(("cpu",)) if mode is None or mode.get("mode") == "host-model" else frozenset()
     wanted, last = _project(inactive, "", skipped), _project(active, "", skipped)
-    return reconcile(active, Wanted(wanted), last).differences
+    differences = reconcile(active, Wanted(wanted), last).differences
+    return tuple(sorted(differences, key=lambda difference: difference.setting))

@@ -40,8 +40,35 @@ class Capabilities:
 
 
 def read_capabilities(conn: t.Any) -> Capabilities:
-    """From an open connection; what it does not know stays ``None``."""
-    tree = parse_xml(conn.getCapabilities())
+    """From an open connection; what it does not know stays ``None``.
+
+    One question about the best kind of guest, because the list of all kinds has libvirt look at every QEMU
+    binary of the host. Machine types other than x86's are asked for by libvirt's default.
+    """
+    for machine in ("q35", None):
+        text = _domain_capabilities(conn, machine)
+        if text is not None:
+            return _from_domain_capabilities(parse_xml(text))
+    return _from_capabilities(parse_xml(conn.getCapabilities()))
+
+
+def _domain_capabilities(conn: t.Any, machine: str | None) -> str | None:
+    try:
+        text: str = conn.getDomainCapabilities(None, None, machine, None)
+    except libvirt.libvirtError:
+        return None
+    return text
+
+
+def _from_domain_capabilities(tree: ET.Element) -> Capabilities:
+    best = text_of(tree, "domain") or "qemu"
+    enum = tree.find("os/enum[@name='firmware']")
+    firmwares = None if enum is None else tuple(value.text or "" for value in enum.findall("value"))
+    # Where KVM works, emulation does as well: it is the same program.
+    return Capabilities(text_of(tree, "arch") or "", ("kvm", "qemu") if best == "kvm" else (best,), firmwares)
+
+
+def _from_capabilities(tree: ET.Element) -> Capabilities:
     arch = text_of(tree, "host/cpu/arch") or ""
     types = [
         domain.get("type", "")
@@ -50,18 +77,7 @@ def read_capabilities(conn: t.Any) -> Capabilities:
         if guest_arch.get("name") == arch
         for domain in guest_arch.findall("domain")
     ]
-    return Capabilities(arch, tuple(dict.fromkeys(types)), _firmwares(conn, arch, types))
-
-
-def _firmwares(conn: t.Any, arch: str, types: t.Sequence[str]) -> tuple[str, ...] | None:
-    if not types:
-        return None
-    try:
-        text = conn.getDomainCapabilities(None, arch, "q35" if arch == "x86_64" else None, types[0])
-    except libvirt.libvirtError:
-        return None
-    enum = parse_xml(text).find("os/enum[@name='firmware']")
-    return None if enum is None else tuple(value.text or "" for value in enum.findall("value"))
+    return Capabilities(arch, tuple(dict.fromkeys(types)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +96,9 @@ def resolve(spec: DomainSpec, capabilities: Capabilities, existing: ET.Element |
         virt_type = _best_virt_type(capabilities)
         if virt_type == "qemu":
             warnings.append(
-                f"domain '{spec.name}': libvirt on this host offers no KVM (no virtualisation in the firmware's settings, "
-                "no kvm module, or a virtual machine): the guest runs in software emulation, many times slower"
+                f"domain '{spec.name}': libvirt on this host offers no KVM (virtualisation is off in the firmware's "
+                "settings, the kvm module is missing, or the host is a virtual machine itself): the guest runs in "
+                "software emulation, many times slower"
             )
     elif virt_type == "kvm" and "qemu" in capabilities.virt_types and "kvm" not in capabilities.virt_types:
         raise HostStateError(

@@ -288,7 +288,9 @@ class DomainSpec:
             serial_log=_optional(options, "serial_log", lambda value: _path(value, "serial_log")),
             acpi=options.get("acpi", True),
             apic=options.get("apic", True),
-            on_poweroff=_optional(options, "on_poweroff", lambda value: _choice(value, LIFECYCLE_ACTIONS, "on_poweroff")),
+            on_poweroff=_optional(
+                options, "on_poweroff", lambda value: _choice(value, LIFECYCLE_ACTIONS, "on_poweroff")
+            ),
             on_reboot=_optional(options, "on_reboot", lambda value: _choice(value, LIFECYCLE_ACTIONS, "on_reboot")),
             on_crash=_optional(options, "on_crash", lambda value: _choice(value, CRASH_ACTIONS, "on_crash")),
             autostart=options.get("autostart"),

@@ -30,7 +30,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.dom
     defined_in_files,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pages import read_free_pages
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.resolve import Capabilities, read_capabilities
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.resolve import (
+    Capabilities,
+    read_capabilities,
+)
 
 # Where the distributions put the programs that matter here; the first that exists stands for the package.
 _PROGRAMS: t.Mapping[str, tuple[str, ...]] = {
@@ -58,12 +61,16 @@ _LAYOUTS: t.Mapping[str, tuple[str, ...]] = {
 def read_domains_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Definitions of the wanted domains, PCI functions claimed by all, what libvirt can do, free huge pages.
 
-    ``available``: libvirt answered; else ``reason`` says why not and ``domains`` come from libvirt's files.
+    ``available``: libvirt answered, or there was nothing to ask; else ``reason`` says why not and ``domains`` come
+    from libvirt's files.
     """
     names = {str(domain.get("name")) for domain in wanted.get("domains", ()) if isinstance(domain, dict)}
     capabilities: Capabilities | None = None
     reason: str | None = None
-    if root.is_live:
+    states: tuple[DomainState, ...] = ()
+    if not names:
+        reason = None
+    elif root.is_live:
         try:
             capabilities, states = _ask_libvirt(DEFAULT_URI)
         except PassthroughError as exc:
@@ -93,6 +100,8 @@ def read_host_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[s
     units = () if "libvirt" in missing else _LAYOUTS[_layout(root)]
     return {
         "os": _os_release(root),
+        "proxmox": root.exists("/usr/bin/pveversion"),
+        "ostree": root.exists("/run/ostree-booted"),
         "missing": missing,
         "units": list(units),
         "disabled": [unit for unit in units if not _is_enabled(root, unit)],
@@ -146,4 +155,8 @@ def _os_release(root: Root) -> dict[str, t.Any]:
     """``id`` and ``id_like`` of os-release(5)."""
     text = root.read_text("/etc/os-release") or root.read_text("/usr/lib/os-release") or ""
     fields = dict(re.findall(r"^([A-Z_]+)=[\"']?(.*?)[\"']?$", text, re.MULTILINE))
-    return {"id": fields.get("ID", ""), "id_like": fields.get("ID_LIKE", "").split(), "version": fields.get("VERSION_ID", "")}
+    return {
+        "id": fields.get("ID", ""),
+        "id_like": fields.get("ID_LIKE", "").split(),
+        "version": fields.get("VERSION_ID", ""),
+    }

@@ -74,9 +74,7 @@ def _cpu(domain: ET.Element, spec: DomainSpec) -> None:
         cpu.set("match", "exact")
         _child(cpu, "model", spec.cpu_model)
     topology = spec.topology
-    _child(
-        cpu, "topology", sockets=str(topology.sockets), cores=str(topology.cores), threads=str(topology.threads)
-    )
+    _child(cpu, "topology", sockets=str(topology.sockets), cores=str(topology.cores), threads=str(topology.threads))
 
 
 def _features(domain: ET.Element, spec: DomainSpec) -> None:

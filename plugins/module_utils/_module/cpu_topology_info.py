@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-def inform(module: AnsibleModule, run: Runner) -> Result:
+def inform(module: AnsibleModule, _run: Runner) -> Result:
     """Body of ``cpu_topology_info``."""
     root = Root(module.params["root"])
     topology = read_topology(root)

@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-def change(module: AnsibleModule, run: Runner) -> Result:
+def change(module: AnsibleModule, _run: Runner) -> Result:
     """Body of ``hugepages``."""
     root = Root()
     wanted = _wanted(module.params, read_hugepages(root))

@@ -137,7 +137,7 @@ def _need(
             files[entry["path"].lstrip("/")] = _wanted_digest(entry)
         elif entry.get("content") is not None or entry.get("content_sha256"):
             raise InputError("require has a content without a path: name the file in the image that it belongs to")
-    return Need(files, tuple(sorted({*need.modules, *asked.loadable})))
+    return Need(files, tuple(sorted({*need.modules, *asked.loadable})), need.taken_along)
 
 
 def _wanted_digest(entry: t.Mapping[str, t.Any]) -> str | None:

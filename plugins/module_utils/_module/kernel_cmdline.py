@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_owners
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -25,25 +25,35 @@ if t.TYPE_CHECKING:
 BOOTLOADERS = ("auto", "grub")
 
 
-def _without(owned: t.Sequence[str], unwanted: t.Sequence[str]) -> list[str]:
-    return [argument for argument in owned if argument not in unwanted]
-
-
 def change(module: AnsibleModule, run: Runner) -> Result:
     """Body of ``kernel_cmdline``."""
     root = Root()
-    owner: str = module.params["owner"]
-    args: list[str] = module.params["args"]
-    if module.params["state"] == "present" and not args:
-        raise InputError(
-            "args is empty: expected at least one kernel argument, or state=absent to take all of the owner's away"
-        )
     _check_bootloader(root, module.params["bootloader"])
     with locked(root, module.check_mode) as ledger:
-        owned = ledger.section("kernel_args").get(owner, [])
-        wanted = args if module.params["state"] == "present" else _without(owned, args or owned)
-        outcome = set_arguments(root, run, ledger, owner, wanted, module.check_mode)
+        outcome = set_owners(root, run, ledger, _wanted(module.params, ledger), module.check_mode)
     return Result(outcome.changed, outcome.state, tuple(outcome.diff), outcome.warnings)
+
+
+def _wanted(params: t.Mapping[str, t.Any], ledger: Ledger) -> dict[str, list[str]]:
+    """Owner to all arguments that it shall have."""
+    if params["owners"] is not None:
+        return {owner: _argument_list(owner, args) for owner, args in params["owners"].items()}
+    owner: str = params["owner"]
+    args: list[str] = params["args"]
+    if params["state"] == "present":
+        if not args:
+            raise InputError(
+                "args is empty: expected at least one kernel argument, or state=absent to take all of the owner's away"
+            )
+        return {owner: args}
+    owned = ledger.section("kernel_args").get(owner, [])
+    return {owner: [argument for argument in owned if args and argument not in args]}
+
+
+def _argument_list(owner: str, args: t.Any) -> list[str]:
+    if not isinstance(args, list):
+        raise InputError(f"owners: '{owner}' has {args!r}; expected a list of kernel arguments")
+    return [str(argument) for argument in args]
 
 
 def inform(module: AnsibleModule, _run: Runner) -> Result:

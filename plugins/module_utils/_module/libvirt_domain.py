@@ -7,14 +7,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
+
+from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.compare import Difference
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.connection import check_uri, connection
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.connection import (
+    LIBVIRT_IMPORT_ERROR,
+    check_uri,
+    connection,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.domains import DomainState
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.judge import ABSENT, Request
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.manage import Outcome, apply
@@ -26,16 +33,31 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
+def _default(option: str) -> t.Any:
+    return next(field.default for field in dataclasses.fields(DomainSpec) if field.name == option)
+
+
+def require_libvirt(module: AnsibleModule) -> None:
+    """End the module where libvirt-python is missing."""
+    if LIBVIRT_IMPORT_ERROR is not None:
+        module.fail_json(
+            msg=missing_required_lib("libvirt", reason="for libvirt's domains; distributions call it python3-libvirt"),
+            exception=LIBVIRT_IMPORT_ERROR,
+        )
+
+
 def request_from(params: t.Mapping[str, t.Any]) -> Request:
     """The module's options as a request. Raises :class:`InputError` for what contradicts itself."""
     name = parse_name(params["name"])
-    said = {option: params[option] for option in DomainSpec.option_names() if params.get(option) is not None}
+    said = {option: params.get(option) for option in DomainSpec.option_names()}
+    further = sorted(
+        option for option, value in said.items() if option != "name" and value not in (None, _default(option))
+    )
     spec = None
-    if params["state"] != ABSENT and set(said) != {"name"}:
+    if params["state"] == ABSENT and further:
+        raise InputError(f"domain '{name}' shall be absent: {', '.join(further)} would have no effect")
+    if further:
         spec = DomainSpec.from_options(said)
-    elif params["state"] == ABSENT and set(said) != {"name"}:
-        further = ", ".join(sorted(set(said) - {"name"}))
-        raise InputError(f"domain '{name}' shall be absent: {further} would have no effect")
     allow = {
         str(Address.parse(device["address"])): frozenset(device.get("allow") or ())
         for device in params.get("devices") or ()
@@ -54,6 +76,7 @@ def request_from(params: t.Mapping[str, t.Any]) -> Request:
 
 def body(module: AnsibleModule, run: Runner) -> Result:
     """Run one request against this host's libvirt."""
+    require_libvirt(module)
     check_uri(module.params["uri"])
     request = request_from(module.params)
     root = Root()
@@ -71,9 +94,7 @@ def result_from(name: str, outcome: Outcome) -> Result:
     diff: list[dict[str, str]] = []
     if outcome.before != outcome.after:
         header = f"domain {name}"
-        diff.append(
-            {"before_header": header, "after_header": header, "before": outcome.before, "after": outcome.after}
-        )
+        diff.append({"before_header": header, "after_header": header, "before": outcome.before, "after": outcome.after})
     if outcome.switches:
         header = f"domain {name} (switches)"
         before, after = _lines(outcome.switches, "before"), _lines(outcome.switches, "after")

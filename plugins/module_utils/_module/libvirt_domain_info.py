@@ -30,6 +30,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pen
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.libvirt_domain import (
     differences_json,
     domain_json,
+    require_libvirt,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 
@@ -41,6 +42,7 @@ def body(module: AnsibleModule, run: Runner) -> Result:
     """Read the domains asked for; writes nothing."""
     root = Root(module.params["root"])
     if root.is_live:
+        require_libvirt(module)
         check_uri(module.params["uri"])
         with connection(module.params["uri"], readonly=True) as conn, translated("reading domains from libvirt"):
             states = all_snapshots(conn)

@@ -18,7 +18,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.hos
     apply_hostdev,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import PciHostdev, parse_name
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.libvirt_domain import differences_json
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.libvirt_domain import (
+    differences_json,
+    require_libvirt,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 
 if t.TYPE_CHECKING:
@@ -28,6 +31,7 @@ if t.TYPE_CHECKING:
 def body(module: AnsibleModule, run: Runner) -> Result:
     """Change one device of one domain on this host."""
     params = module.params
+    require_libvirt(module)
     check_uri(params["uri"])
     request = HostdevRequest(
         domain=parse_name(params["domain"]),

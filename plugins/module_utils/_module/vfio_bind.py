@@ -54,7 +54,7 @@ class SetArguments(t.Protocol):
     """The part of ``_cmdline/writer.py`` that is needed here."""
 
     def __call__(
-        self, root: Root, run: Runner, ledger: Ledger, owner: str, args: t.Sequence[str], check_mode: bool
+        self, root: Root, run: Runner, ledger: Ledger, /, owner: str, args: t.Sequence[str], check_mode: bool
     ) -> ArgumentsChange: ...
 
 
@@ -174,10 +174,7 @@ def _moves(root: Root, plan: binding.Plan) -> list[t.Mapping[str, t.Any]]:
         address: (f"driver: {current_driver(root, address) or 'none'}\n", f"driver: {driver or 'none'}\n")
         for address, driver in after.items()
     }
-    return [
-        _owned.diff_entry(_owned.FileChange(f"device {address}", before, text))
-        for address, (before, text) in sorted(texts.items())
-    ]
+    return [_owned.text_diff(f"device {address}", before, text) for address, (before, text) in sorted(texts.items())]
 
 
 def _file_diffs(plan: binding.Plan) -> list[t.Mapping[str, t.Any]]:

@@ -17,7 +17,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.isolati
     PARAMETERS,
     Isolation,
     refusals,
-    running_set,
     torn_cores,
     unmet,
 )
@@ -25,7 +24,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.topolog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.foreign import foreign_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
 
 OWNER = "cpu_isolation"
@@ -38,7 +36,7 @@ DOMAINS = "domains"
 NONE = "none"
 
 
-def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
+def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``cpus`` (a CPU list, ``domains`` for the CPUs of all pinned domains, or ``none``),
     ``domain_cpus`` (a CPU list, what ``domains`` stands for) and the switches of :data:`DEFAULTS`.
     ``apply`` has ``cpus`` and ``kernel_args``.
@@ -49,18 +47,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     domain_cpus = _cpus(wanted.get("domain_cpus") or "", "domain_cpus")
     cpus = _wanted_cpus(wanted.get("cpus"), domain_cpus)
     if cpus is None:
-        return Verdict(
-            refusals=(
-                Refusal(
-                    None,
-                    f"the CPUs of the pinned domains shall be isolated (cpus is '{DOMAINS}'), and no domain is pinned",
-                ),
-            )
-        )
+        reason = f"the CPUs of the pinned domains shall be isolated (cpus is '{DOMAINS}'), and no domain is pinned"
+        return Verdict(refusals=(Refusal(None, reason),))
     isolation = Isolation(cpus, **{name: _switch(wanted, name) for name in DEFAULTS})
     arguments = isolation.kernel_args(topology)
     judged = judge_arguments(host, OWNER, arguments)
-    reasons = [*refusals(isolation, topology), *_clashes(host, arguments)]
+    reasons = list(refusals(isolation, topology))
     differs = unmet(isolation, topology, host.boot["running"])
     if differs and arguments and not judged.changes and find_block(host.boot["running"], arguments) is not None:
         reasons.append(
@@ -69,8 +61,9 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         )
     apply: dict[str, t.Any] = {"cpus": format_cpulist(cpus), "kernel_args": arguments}
     warnings = _warnings(isolation, topology, domain_cpus)
-    if reasons:
-        return Verdict(refusals=tuple(Refusal(None, reason) for reason in reasons), warnings=warnings, apply=apply)
+    refused = (*(Refusal(None, reason) for reason in reasons), *judged.refusals)
+    if refused:
+        return Verdict(refusals=refused, warnings=warnings, apply=apply)
     return Verdict(
         changes=tuple(dataclasses.replace(change, after_reboot=bool(differs)) for change in judged.changes),
         warnings=warnings,
@@ -114,23 +107,6 @@ def _switch(wanted: t.Mapping[str, t.Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"cpu_isolation {name} is '{value}': expected true or false")
     return value
-
-
-def _clashes(host: HostState, arguments: t.Sequence[str]) -> list[str]:
-    """Parameters that somebody else sets differently: the kernel takes the first isolation it is told and
-    drops the rest (kernel/sched/isolation.c)."""
-    reasons: list[str] = []
-    for title, line in foreign_arguments(host, arguments):
-        for token in line:
-            if key(token) not in PARAMETERS:
-                continue
-            ours = [argument for argument in arguments if key(argument) == key(token)]
-            if ours and running_set(key(token), ours) != running_set(key(token), [token]):
-                reasons.append(
-                    f"'{token}' on the command line of '{title}' was written by somebody else and contradicts "
-                    f"'{ours[0]}': take it away"
-                )
-    return reasons
 
 
 def _warnings(isolation: Isolation, topology: Topology, domain_cpus: tuple[int, ...]) -> tuple[str, ...]:

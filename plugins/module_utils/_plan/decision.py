@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.cpulist import format_cpulist
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import (
     cpu_isolation,
@@ -23,6 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
     vfio,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    DRIFT,
     SEVERITY,
     Decide,
     HostState,
@@ -65,6 +67,11 @@ class Plan:
             "status": self.status,
             "reboot_required": self.reboot_required,
             "components": {name: verdict.to_json() for name, verdict in self.verdicts.items()},
+            "kernel_arguments": {
+                name: list(verdict.apply["kernel_args"])
+                for name, verdict in self.verdicts.items()
+                if verdict.status == DRIFT and "kernel_args" in verdict.apply
+            },
             "devices": {
                 name: [str(device.address) for device in functions] for name, functions in self.selected.items()
             },
@@ -78,23 +85,41 @@ def check_components(names: t.Iterable[str]) -> None:
             raise InputError(f"unknown component '{name}'; expected {', '.join(COMPONENTS)}")
 
 
-def make_plan(wanted: t.Mapping[str, t.Any], host: HostState) -> Plan:
-    """Judge every component in ``wanted``; one that is not there is unmanaged."""
-    check_components(wanted)
+def make_plan(
+    wanted: t.Mapping[str, t.Any], host: HostState, components: t.Collection[str] | None = None
+) -> Plan:
+    """Judge every component in ``wanted``, or only those of them in ``components``; one that is not there is
+    unmanaged. What is wanted of a component that is not judged still counts for the others."""
+    check_components((*wanted, *(components or ())))
     entries = wanted.get("vfio", {}).get("devices", [])
     selected, refusals = select(entries, host.devices)
+    wanted = _with_domain_cpus(wanted, host, selected)
     verdicts: dict[str, Verdict] = {}
     for name, decide in COMPONENTS.items():
-        if name not in wanted:
+        if name not in wanted or (components is not None and name not in components):
             continue
         try:
             verdicts[name] = decide(wanted[name], host, selected)
         except UnresolvedDeviceError as missing:
             verdicts[name] = Verdict(refusals=(_unresolved(str(missing), entries),))
-    if refusals:
+    if refusals and "vfio" in verdicts:
         present = verdicts["vfio"]
         verdicts["vfio"] = dataclasses.replace(present, refusals=(*refusals, *present.refusals))
     return Plan(verdicts, selected)
+
+
+def _with_domain_cpus(
+    wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]
+) -> t.Mapping[str, t.Any]:
+    """Tell CPU isolation which CPUs the pinned domains get; where that is refused, the domains say so."""
+    if "cpu_isolation" not in wanted or "libvirt_domains" not in wanted:
+        return wanted
+    try:
+        pinnings = libvirt_domains.resolve_pinnings(wanted["libvirt_domains"].get("domains", []), host, selected)
+    except (RefusedError, UnresolvedDeviceError):
+        return wanted
+    cpus = sorted({cpu for pinning in pinnings.values() for cpu in pinning.reserved})
+    return {**wanted, "cpu_isolation": {**wanted["cpu_isolation"], "domain_cpus": format_cpulist(cpus)}}
 
 
 def _unresolved(name: str, entries: t.Sequence[t.Mapping[str, t.Any]]) -> Refusal:

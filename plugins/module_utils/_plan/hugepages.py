@@ -37,7 +37,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_t
     targets,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import (
+    ArgumentsVerdict,
+    judge_arguments,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.foreign import foreign_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
@@ -78,7 +81,9 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     reasons += _clashes(host, arguments) if pools is not None else []
     form, assumptions = _node_form(host, pools or (), options["timing"])
     refusals += [Refusal(None, reason) for reason in (*reasons, *form)]
-    changes, pending = _judge_pools(host, state, pools, arguments, options["timing"], default_kb)
+    judged = judge_arguments(host, OWNER, arguments)
+    refusals += judged.refusals
+    changes, pending = _judge_pools(host, state, pools, judged, options["timing"], default_kb)
     changes += _judge_overcommit(host, state, limits, options["timing"])
     return Verdict(
         changes=() if refusals else tuple(changes),
@@ -145,10 +150,7 @@ def _clashes(host: HostState, arguments: t.Sequence[str]) -> list[str]:
             name = key(token)
             lone = name == "hugepages" and (position == 0 or key(line[position - 1]) != "hugepagesz")
             twice = name == "hugepagesz" and _same_size(token, ours)
-            other = name == "default_hugepagesz" and any(
-                key(argument) == name and argument != token for argument in ours
-            )
-            if lone or twice or other:
+            if lone or twice:
                 reasons.append(
                     f"'{token}' on the command line of '{title}' was written by somebody else, and the kernel would "
                     f"ignore it or '{' '.join(arguments)}': take it away"
@@ -189,7 +191,7 @@ def _judge_pools(
     host: HostState,
     state: HugepagesState,
     pools: t.Sequence[Pool] | None,
-    arguments: t.Sequence[str],
+    judged: ArgumentsVerdict,
     timing: str,
     default_kb: int | None,
 ) -> tuple[list[Change], bool]:
@@ -200,7 +202,7 @@ def _judge_pools(
     found = targets(state, host.ledger.section("hugepages"), running, pools)
     short = [target for target in found if target.short]
     other_default = timing != "now" and default_kb not in (None, state.default_kb)
-    judged = judge_arguments(host, OWNER, arguments)
+    arguments = [] if timing == "now" else kernel_args(pools, default_kb)
     # A reboot brings only what this boot was not asked for.
     asked = not arguments or find_block(running, arguments) is not None
     waits = bool(short or other_default) and timing != "now" and not asked

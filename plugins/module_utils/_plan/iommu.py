@@ -24,10 +24,16 @@ _KEYS = frozenset({"enabled", *DEFAULTS})
 _MANAGED_PARAMETERS = ("intel_iommu", "iommu")
 
 
-def kernel_arguments(cpu_vendor: str, passthrough_mode: bool) -> list[str]:
-    """What makes the IOMMU explicit: Intel has a parameter for "on"; AMD's driver is on whenever the firmware
+def iommu_vendor(host: HostState) -> str:
+    """Whose IOMMU this is: by the firmware's table, which the drivers follow; by the CPU where there is none."""
+    by_table: dict[str | None, str] = {"dmar": INTEL, "ivrs": AMD}
+    return by_table.get(host.iommu["hardware"], host.cpu_vendor)
+
+
+def kernel_arguments(vendor: str, passthrough_mode: bool) -> list[str]:
+    """What makes the IOMMU explicit: Intel's driver has a parameter for "on"; AMD's is on whenever the firmware
     describes the hardware and knows no such value (drivers/iommu/amd/init.c, parse_amd_iommu_options)."""
-    arguments = ["intel_iommu=on"] if cpu_vendor == INTEL else []
+    arguments = ["intel_iommu=on"] if vendor == INTEL else []
     return [*arguments, "iommu=pt"] if passthrough_mode else arguments
 
 
@@ -38,7 +44,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
         raise InputError(f"iommu: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
     if wanted.get("enabled") is not True:
         raise InputError("iommu_enabled: expected true, or leave it undefined to keep the IOMMU unmanaged")
-    arguments = kernel_arguments(host.cpu_vendor, bool({**DEFAULTS, **wanted}["passthrough_mode"]))
+    arguments = kernel_arguments(iommu_vendor(host), bool({**DEFAULTS, **wanted}["passthrough_mode"]))
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
     refusals = [*judged.refusals, *_impossible(host)]
     assumptions: tuple[str, ...] = ()
@@ -58,7 +64,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
 
 
 def _impossible(host: HostState) -> t.Iterator[Refusal]:
-    if host.cpu_vendor not in (INTEL, AMD):
+    if iommu_vendor(host) not in (INTEL, AMD):
         yield Refusal(None, f"CPU vendor '{host.cpu_vendor}': only Intel and AMD IOMMUs are supported in this version")
     elif not host.iommu["enabled"] and host.iommu["hardware"] is None:
         yield Refusal(None, f"the IOMMU cannot be turned on from here: {host.iommu['reason']}")

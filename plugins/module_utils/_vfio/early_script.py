@@ -113,8 +113,20 @@ while read -r address vendor device subvendor subdevice serial; do
 done <"$table"
 [ -n "$held" ] || exit 0
 
+# load: vfio-pci, past any "install" rule for it. By path, because a busybox shell takes its own modprobe before
+# the one that knows -i.
+load() {
+  for program in "$prefix/sbin/modprobe" "$prefix/usr/sbin/modprobe" "$prefix/usr/bin/modprobe"; do
+    if [ -x "$program" ]; then
+      "$program" -i vfio-pci 2>/dev/null || "$program" vfio-pci
+      return
+    fi
+  done
+  modprobe vfio-pci
+}
+
 # Loading the module binds every device that waits for it; built in, it is there already.
-if [ ! -d "$drivers/vfio-pci" ] && ! modprobe -i vfio-pci; then
+if [ ! -d "$drivers/vfio-pci" ] && ! load; then
   log "vfio-pci cannot be loaded: all devices are left to their own drivers"
   for address in $held; do
     give_back

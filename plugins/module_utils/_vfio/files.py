@@ -123,9 +123,8 @@ def udev_rule(table: Table) -> str:
             ("subsystem_device", identity.subsystem_device_id),
         )
         conditions = "".join(f', ATTR{{{name}}}=="0x{digits}"' for name, digits in ids)
-        lines.append(
-            f'KERNEL=="{address}"{conditions}, ATTR{{driver_override}}="vfio-pci", RUN{{builtin}}+="kmod load vfio-pci"'
-        )
+        condition = f'KERNEL=="{address}"{conditions}, TEST=="iommu_group"'
+        lines.append(f'{condition}, ATTR{{driver_override}}="vfio-pci", RUN{{builtin}}+="kmod load vfio-pci"')
     lines.append('LABEL="virtfleet_vfio_end"')
     return "\n".join(lines) + "\n"
 
@@ -151,6 +150,10 @@ _GENERATOR_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
         OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
     ),
 }
+
+# initramfs-tools takes every rule of the administrator's along; whether it does is its own business, but an
+# old one must not stay in an image.
+TAKEN_ALONG: t.Mapping[str, str] = {UDEV_RULE_PATH: f"*/udev/rules.d/{UDEV_RULE_PATH.rpartition('/')[2]}"}
 
 # Where the files of the host stand in an image, as patterns: dracut's hook directory has moved over the years.
 IN_IMAGE: t.Mapping[str, t.Mapping[str, str]] = {

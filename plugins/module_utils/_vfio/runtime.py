@@ -28,6 +28,9 @@ DEVICES = "/sys/bus/pci/devices"
 DRIVERS = "/sys/bus/pci/drivers"
 DRIVERS_PROBE = "/sys/bus/pci/drivers_probe"
 
+# By path: not every connection has it in PATH.
+MODPROBE = "/sbin/modprobe"
+
 # The kernel prints an override that is not set like this (drivers/pci/pci-sysfs.c).
 NO_OVERRIDE = "(null)"
 
@@ -119,7 +122,7 @@ class Bus:
 
     def _load(self) -> None:
         if not self._root.exists(f"{DRIVERS}/{VFIO_PCI}"):
-            run_checked(self._run, ["modprobe", "-i", VFIO_PCI], "Loading the module vfio-pci failed")
+            run_checked(self._run, [MODPROBE, "-i", VFIO_PCI], "Loading the module vfio-pci failed")
         if not self._root.exists(f"{DRIVERS}/{VFIO_PCI}"):
             raise HostStateError(f"modprobe reported success, but the driver {VFIO_PCI} is not there")
 
@@ -144,7 +147,7 @@ class Bus:
             modalias = self._root.read_word(f"{DEVICES}/{address}/modalias")
             if modalias is not None:
                 # Its driver may never have been loaded in this boot. No driver at all is no failure.
-                self._run(["modprobe", "-b", "-q", modalias])
+                self._run([MODPROBE, "-b", "-q", modalias])
 
     def _expect(self, address: Address, driver: str) -> None:
         found = current_driver(self._root, address)

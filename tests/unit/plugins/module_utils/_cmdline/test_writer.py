@@ -21,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
     ArgumentsChange,
     set_arguments,
+    set_owners,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -238,3 +239,13 @@ def test_bad_arguments_are_refused_before_anything_is_looked_at(host: GrubHost) 
     shutil.rmtree(host.base / "boot")
     with pytest.raises(InputError):
         host.set("user", "a;reboot")
+
+
+def test_several_owners_need_one_run_of_the_tool(host: GrubHost) -> None:
+    with locked(host.root) as ledger:
+        set_owners(host.root, host.run, ledger, {"vfio": ["a.b=1"], "iommu": ["intel_iommu=on"]}, check_mode=False)
+    assert host.lines()[0] == f"{NORMAL} intel_iommu=on a.b=1"
+    with locked(host.root) as ledger:
+        set_owners(host.root, host.run, ledger, {"vfio": [], "iommu": []}, check_mode=False)
+    assert host.lines()[0] == NORMAL
+    assert host.runs == 2

@@ -1,0 +1,196 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Early binding through the real mkinitramfs and the real dracut, from an untouched image and back to it.
+
+Takes about two minutes on two cores once the trees are in the cache; building those takes two minutes each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import typing as t
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, extract, read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import new_name
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.state import read_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.initramfs import prove_and_rebuild
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import bind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import SCRIPT_PATH, UDEV_RULE_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
+from tests.integration.chroot.conftest import Chroot
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+pytestmark = pytest.mark.chroot
+
+NIC = "0000:01:00.0"
+HOOKS = {
+    "debian12": "scripts/init-top/00-virtfleet-vfio",
+    "debian13": "var/lib/dracut/hooks/pre-udev/10-virtfleet-vfio.sh",
+}
+# Like "ls -l": mode, links, owner, group, size (or two numbers for a device), date.
+LSINITRD_LINE = re.compile(r"[-dlcbp][-rwxsStT]{9} .* [A-Z][a-z]{2} +[0-9]+ +(?:[0-9]{2}:[0-9]{2}|[0-9]{4}) (.+)")
+BUILDERS = ("/usr/sbin/mkinitramfs", "dracut")
+
+
+class Module:
+    """What the bodies use of AnsibleModule."""
+
+    def __init__(self, check_mode: bool, **params: t.Any) -> None:
+        self.params = params
+        self.check_mode = check_mode
+        self.logged: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.logged.append(message)
+
+
+def set_arguments(
+    _root: Root, _run: Runner, ledger: Ledger, owner: str, args: Sequence[str], check_mode: bool
+) -> ArgumentsChange:
+    """The trees have no boot loader."""
+    section = ledger.section("kernel_args")
+    changed = section.get(owner, []) != list(args)
+    if changed and not check_mode:
+        section[owner] = list(args)
+        if not args:
+            del section[owner]
+        ledger.save()
+    return ArgumentsChange(changed, {}, ())
+
+
+def vfio_bind(chroot: Chroot, state: str) -> Result:
+    names = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "serial")
+    device: dict[str, t.Any] = {"address": NIC, "allow": [], **dict.fromkeys(names)}
+    common: dict[str, t.Any] = {"timing": "boot", "method": "auto", "exclusive": False, "allow": []}
+    module: t.Any = Module(False, devices=[device], state=state, **common)
+    return bind(module, chroot.run, root=chroot.root, write=chroot.attribute, set_args=set_arguments)
+
+
+def initramfs(chroot: Chroot, *, check: bool = False) -> Result:
+    module: t.Any = Module(check, generator="auto", kernels=["all"], require=None)
+    return prove_and_rebuild(module, chroot.run, root=chroot.root)
+
+
+def listing(chroot: Chroot, patterns: Sequence[str] = ()) -> Listing:
+    return read_image(chroot.root, chroot.run, f"/boot/{chroot.image.name}", patterns)
+
+
+def builds(chroot: Chroot) -> int:
+    return sum(command[0] in BUILDERS for command in chroot.commands)
+
+
+def checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(params=["debian12", "debian13"])
+def chroot(request: pytest.FixtureRequest) -> Chroot:
+    chosen: Chroot = request.getfixturevalue(request.param)
+    if NIC not in chosen.natives:
+        chosen.device(NIC)
+    chosen.commands.clear()
+    return chosen
+
+
+def test_held_proven_and_released_without_a_trace(chroot: Chroot, tmp_path: Path) -> None:
+    before = listing(chroot)
+    untouched = checksum(chroot.image)
+
+    assert vfio_bind(chroot, "present").data["initramfs_stale"]
+    foretold = initramfs(chroot, check=True)
+    assert foretold.changed
+    assert checksum(chroot.image) == untouched
+    assert builds(chroot) == 0
+
+    outcome = initramfs(chroot)
+    assert outcome.changed
+    (image,) = outcome.data["images"]
+    proven = "\n".join(image["proven"])
+    hook = HOOKS[chroot.base.name]
+    for expected in (TABLE_PATH, SCRIPT_PATH, hook, "module vfio_pci", "module vfio_iommu_type1", "module irqbypass"):
+        assert expected in proven
+    # Below Linux 6.2 it comes as a dependency; from 6.2 on nobody asks for it.
+    assert ("module vfio_virqfd" in proven) == chroot.kernel.startswith("6.1.")
+    assert not vfio_bind(chroot, "present").data["initramfs_stale"]
+    assert not (chroot.base / new_name(f"/boot/{chroot.image.name}").lstrip("/")).exists()
+
+    held = listing(chroot, ["etc/virtfleet-passthrough/*", hook])
+    assert held.contents[TABLE_PATH.lstrip("/")] == (chroot.base / TABLE_PATH.lstrip("/")).read_bytes()
+    assert {os.path.relpath(path, tmp_path) for path in extract(held, str(tmp_path))} == set(held.contents)
+    assert sorted(own_listing(chroot)) == sorted(held.names)
+    if chroot.base.name == "debian12":
+        order = listing(chroot, ["scripts/init-top/ORDER"]).contents["scripts/init-top/ORDER"].decode()
+        assert order.index("00-virtfleet-vfio") < order.index("init-top/udev")
+
+    # Nothing changed since: no process is started, not even to look.
+    chroot.commands.clear()
+    assert not initramfs(chroot).changed
+    facts = read_state(chroot.root, chroot.run, Ledger.read(chroot.root), {})
+    assert TABLE_PATH.lstrip("/") in facts["images"][0]["content"]["files"]
+    assert chroot.commands == []
+
+    # A replaced image is looked into, and found to be right.
+    os.utime(chroot.image)
+    assert not initramfs(chroot).changed
+    assert builds(chroot) == 0
+
+    assert vfio_bind(chroot, "absent").data["initramfs_stale"]
+    assert initramfs(chroot).changed
+    assert listing(chroot).names == before.names
+    assert not (chroot.base / LEDGER_PATH.lstrip("/")).exists()
+    assert not initramfs(chroot).changed
+
+
+def own_listing(chroot: Chroot) -> set[str]:
+    """The names according to the generator's own tool, without the root directory."""
+    image = f"/boot/{chroot.image.name}"
+    if chroot.base.name == "debian12":
+        names = {line.strip("/") for line in chroot.output("lsinitramfs", image).splitlines()}
+        return {name for name in names if name not in ("", ".")} | {"."}
+    lines = chroot.output("lsinitrd", image).splitlines()
+    matches = (LSINITRD_LINE.fullmatch(line) for line in lines)
+    return {match.group(1).split(" -> ")[0] for match in matches if match is not None}
+
+
+def test_a_failing_hook_leaves_the_old_image(debian12: Chroot) -> None:
+    if NIC not in debian12.natives:
+        debian12.device(NIC)
+    untouched = checksum(debian12.image)
+    hook = debian12.base / "etc/initramfs-tools/hooks/broken"
+    hook.write_text('#!/bin/sh\n[ "$1" != prereqs ] || exit 0\necho "this hook is broken" >&2\nexit 1\n')
+    hook.chmod(0o755)
+    vfio_bind(debian12, "present")
+    try:
+        with pytest.raises(ToolError, match=r"Building the initramfs .* failed"):
+            initramfs(debian12)
+        assert checksum(debian12.image) == untouched
+        assert sorted(path.name for path in debian12.image.parent.glob("*initrd*")) == [debian12.image.name]
+    finally:
+        hook.unlink()
+        vfio_bind(debian12, "absent")
+
+
+def test_udev_understands_the_rule(debian13: Chroot) -> None:
+    if NIC not in debian13.natives:
+        debian13.device(NIC)
+    vfio_bind(debian13, "present")
+    try:
+        verdict = debian13.run(["udevadm", "verify", "--no-style", UDEV_RULE_PATH])
+        assert verdict.rc == 0, verdict.stdout + verdict.stderr
+    finally:
+        vfio_bind(debian13, "absent")

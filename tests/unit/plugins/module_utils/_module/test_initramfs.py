@@ -1,0 +1,340 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import shutil
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError, ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import rebuild
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.state import read_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.initramfs import prove_and_rebuild
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
+    INIT_TOP_PATH,
+    OWNER,
+    SCRIPT_PATH,
+    boot_files,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH, Table
+from tests.unit.plugins.cpio_images import archive
+
+OLD, NEW = "6.1.0-1", "6.12.0-2"
+NIC = Identity("8086", "10d3", "8086", "0000")
+MODULES = ("vfio/vfio", "vfio/vfio_iommu_type1", "vfio/pci/vfio-pci")
+
+
+class Module:
+    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+        self.params = params
+        self.check_mode = check_mode
+        self.logged: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.logged.append(message)
+
+
+class Host:
+    """A host whose generator packs what lies in its tree; ``spoil`` changes what it writes, ``fails`` its exit."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.root = Root(str(base))
+        self.commands: list[tuple[str, ...]] = []
+        self.spoil: t.Callable[[dict[str, bytes]], bytes] = archive
+        self.fails = False
+        self.synced: list[str] = []
+        (base / "var/tmp").mkdir(parents=True)
+        (base / "var/lib").mkdir()
+        (base / "usr/sbin").mkdir(parents=True)
+        (base / "usr/sbin/mkinitramfs").write_text("")
+        for kernel in (OLD, NEW):
+            self.install_kernel(kernel)
+
+    def install_kernel(self, kernel: str, modules: Sequence[str] = MODULES) -> None:
+        directory = self.base / "lib/modules" / kernel
+        directory.mkdir(parents=True)
+        lines = [f"kernel/drivers/{name}.ko:" for name in modules]
+        (directory / "modules.dep").write_text("\n".join(lines) + "\n")
+        (self.base / "boot").mkdir(exist_ok=True)
+        (self.base / f"boot/vmlinuz-{kernel}").write_text("")
+        self.image(kernel).write_bytes(archive(self.packed(kernel)))
+
+    def image(self, kernel: str) -> Path:
+        return self.base / f"boot/initrd.img-{kernel}"
+
+    def packed(self, kernel: str) -> dict[str, bytes]:
+        files = {"init": b"#!/bin/sh\n"}
+        table = self.root.read_bytes(TABLE_PATH)
+        if table is not None:
+            files[TABLE_PATH.lstrip("/")] = table
+            files[SCRIPT_PATH.lstrip("/")] = self.root.read_bytes(SCRIPT_PATH) or b""
+            files["scripts/init-top/00-virtfleet-vfio"] = self.root.read_bytes(INIT_TOP_PATH) or b""
+            dep = (self.base / "lib/modules" / kernel / "modules.dep").read_text()
+            files.update({f"lib/modules/{kernel}/{line.rstrip(':')}": b"" for line in dep.splitlines()})
+        return files
+
+    def run(self, argv: Sequence[str], cwd: str | None = None) -> CommandResult:
+        self.commands.append(tuple(argv))
+        if argv[0].endswith("mkinitramfs"):
+            (self.base / argv[2].lstrip("/")).write_bytes(self.spoil(self.packed(argv[3])))
+            return CommandResult(tuple(argv), 1 if self.fails else 0, "", "hook failed")
+        return CommandResult(tuple(argv), 0, "", "")
+
+    def hold(self, generation: int = 1) -> None:
+        table = Table(generation, {Address.parse("0000:01:00.0"): NIC})
+        with locked(self.root) as ledger:
+            for file in boot_files(table, ["initramfs-tools"]):
+                _owned.install(self.root, ledger, OWNER, file)
+        # Images are older than the table, whatever the clock's resolution.
+        for kernel in (OLD, NEW):
+            os.utime(self.image(kernel), (1, 1))
+
+    def let_go(self) -> None:
+        with locked(self.root) as ledger:
+            for path in _owned.owned_paths(ledger, OWNER):
+                _owned.release(self.root, ledger, path)
+
+    def call(self, *, check: bool = False, **params: t.Any) -> Result:
+        module: t.Any = Module({"generator": "auto", "kernels": ["all"], "require": None, **params}, check)
+        return prove_and_rebuild(module, self.run, root=self.root)
+
+    def rebuilt(self, result: Result) -> list[str]:
+        return [image["kernel"] for image in result.data["images"] if image["rebuilt"]]
+
+    def contents(self) -> list[bytes]:
+        return [self.image(kernel).read_bytes() for kernel in (OLD, NEW)]
+
+    @property
+    def leftovers(self) -> list[str]:
+        return [path.name for path in (self.base / "boot").iterdir() if "virtfleet" in path.name]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = Host(tmp_path)
+    # A sync of this whole machine for every image is neither needed nor quick.
+    monkeypatch.setattr(rebuild, "sync_boot_filesystem", host.synced.append)
+    return host
+
+
+def test_nothing_wanted_nothing_done_nothing_looked_at(host: Host) -> None:
+    assert not host.call().changed
+    assert host.commands == []
+    assert not (host.base / LEDGER_PATH.lstrip("/")).exists()
+
+
+def test_every_kernels_image_is_built_once(host: Host) -> None:
+    host.hold()
+    result = host.call()
+    assert host.rebuilt(result) == [OLD, NEW]
+    assert host.synced == [str(host.base / "boot")] * 2
+    assert "module vfio_pci" in result.data["images"][0]["proven"]
+    host.commands.clear()
+    again = host.call()
+    assert not again.changed
+    assert again.data["images"][0]["proven"] == result.data["images"][0]["proven"]
+    assert host.commands == []
+    assert host.leftovers == []
+
+
+def test_check_mode_foretells_and_leaves_all(host: Host) -> None:
+    host.hold()
+    before = (host.contents(), (host.base / LEDGER_PATH.lstrip("/")).read_bytes())
+    foretold = host.call(check=True)
+    assert (host.contents(), (host.base / LEDGER_PATH.lstrip("/")).read_bytes()) == before
+    done = host.call()
+    assert (foretold.changed, foretold.diff) == (done.changed, done.diff)
+    assert host.rebuilt(foretold) == host.rebuilt(done)
+
+
+def test_a_new_table_makes_all_images_stale(host: Host) -> None:
+    host.hold(1)
+    host.call()
+    host.hold(2)
+    assert host.rebuilt(host.call()) == [OLD, NEW]
+
+
+def test_an_image_that_the_distribution_replaced_is_looked_into(host: Host) -> None:
+    host.hold()
+    host.call()
+    host.image(NEW).write_bytes(archive(host.packed(NEW)))
+    assert not host.call().changed
+    host.image(NEW).write_bytes(archive({"init": b""}))
+    assert host.rebuilt(host.call()) == [NEW]
+
+
+def test_release_brings_the_old_content_back_and_forgets(host: Host) -> None:
+    before = host.contents()
+    host.hold()
+    host.call()
+    host.let_go()
+    assert stale_images(host.root, Ledger.read(host.root), {}) == [f"/boot/initrd.img-{name}" for name in (OLD, NEW)]
+    assert host.rebuilt(host.call()) == [OLD, NEW]
+    assert host.contents() == before
+    assert not (host.base / LEDGER_PATH.lstrip("/")).exists()
+    assert not host.call().changed
+
+
+def spoilt(change: t.Callable[[dict[str, bytes]], object]) -> t.Callable[[dict[str, bytes]], bytes]:
+    def spoil(files: dict[str, bytes]) -> bytes:
+        change(files)
+        return archive(files)
+
+    return spoil
+
+
+SPOILT: dict[str, tuple[t.Callable[[dict[str, bytes]], bytes], str]] = {
+    "empty": (lambda _files: b"", "is empty although its generator reported success"),
+    "cut off": (lambda files: archive(files)[:600], "breaks off"),
+    "no table": (spoilt(lambda files: files.pop(TABLE_PATH.lstrip("/"))), f"lacks {TABLE_PATH.lstrip('/')}"),
+    "old table": (
+        spoilt(lambda files: files.update({TABLE_PATH.lstrip("/"): b"generation 9\n"})),
+        "another version",
+    ),
+    "no module": (
+        spoilt(lambda files: files.pop(f"lib/modules/{OLD}/kernel/drivers/vfio/pci/vfio-pci.ko")),
+        "lacks the module vfio_pci",
+    ),
+    "no init": (spoilt(lambda files: files.pop("init")), "has no /init"),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(SPOILT))
+def test_a_wrong_image_never_takes_the_place_of_the_old(host: Host, fault: str) -> None:
+    host.hold()
+    before = host.contents()
+    host.spoil, reason = SPOILT[fault]
+    with pytest.raises(ToolError, match=reason):
+        host.call()
+    assert host.contents() == before
+    assert host.leftovers == []
+
+
+def test_a_failed_build_leaves_the_old_image(host: Host) -> None:
+    host.hold()
+    before = host.contents()
+    host.fails = True
+    with pytest.raises(ToolError, match=f"Building the initramfs for {OLD} failed.*hook failed"):
+        host.call()
+    assert host.contents() == before
+    assert host.leftovers == []
+
+
+def test_a_full_boot_stops_before_the_first_build(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 1 << 20
+
+    host.hold()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage)
+    with pytest.raises(HostStateError, match=r"/boot has 1 MiB free, the new image of 6\.1\.0-1 needs"):
+        host.call()
+    assert not [command for command in host.commands if command[0].endswith("mkinitramfs")]
+
+
+def test_what_a_power_cut_left_is_swept_away(host: Host) -> None:
+    host.hold()
+    leftover = host.base / rebuild.new_name(f"/boot/initrd.img-{OLD}").lstrip("/")
+    leftover.write_bytes(b"half")
+    host.call()
+    assert host.leftovers == []
+
+
+def test_a_kernel_without_vfio_pci_stops_before_the_first_build(host: Host) -> None:
+    host.install_kernel("6.12.0-cloud", ["net/virtio_net"])
+    host.hold()
+    with pytest.raises(HostStateError, match=r"Kernel 6\.12\.0-cloud lacks vfio_iommu_type1, vfio_pci"):
+        host.call()
+    assert host.commands == []
+
+
+def test_one_kernel_of_two(host: Host) -> None:
+    host.hold()
+    assert host.rebuilt(host.call(kernels=[NEW])) == [NEW]
+    with pytest.raises(InputError, match=r"kernels names 5\.10, which is not installed"):
+        host.call(kernels=["5.10"])
+
+
+def test_a_kernel_without_an_image_gets_one(host: Host) -> None:
+    host.hold()
+    host.image(NEW).unlink()
+    assert host.rebuilt(host.call()) == [OLD, NEW]
+    assert host.image(NEW).exists()
+
+
+def test_more_may_be_required(host: Host) -> None:
+    wanted = {"path": "/init", "content": "#!/bin/sh\n", "content_sha256": None, "module": None}
+    module = {"path": None, "content": None, "content_sha256": None, "module": "vfio"}
+    assert not host.call(require=[wanted]).changed
+    with pytest.raises(ToolError, match="lacks the module vfio"):
+        host.call(require=[module])
+    with pytest.raises(ToolError, match="another version of init"):
+        host.call(require=[{**wanted, "content": "else"}])
+    with pytest.raises(HostStateError, match="lacks nosuch"):
+        host.call(require=[{**module, "module": "nosuch"}])
+    with pytest.raises(InputError, match="content without a path"):
+        host.call(require=[{**wanted, "path": None}])
+
+
+def test_an_image_with_keys_stays_closed(host: Host) -> None:
+    def closed(files: dict[str, bytes]) -> bytes:
+        os.umask(0o077)
+        return archive(files)
+
+    before = os.umask(0o022)
+    host.image(NEW).chmod(0o644)
+    host.hold()
+    host.spoil = closed
+    try:
+        host.call(kernels=[NEW])
+    finally:
+        os.umask(before)
+    assert host.image(NEW).stat().st_mode & 0o777 == 0o600
+
+
+def test_no_generator(host: Host) -> None:
+    (host.base / "usr/sbin/mkinitramfs").unlink()
+    with pytest.raises(
+        HostStateError, match=r"No known initramfs generator is installed\. Looked for: initramfs-tools"
+    ):
+        host.call()
+    with pytest.raises(HostStateError, match="The generator dracut is not installed"):
+        host.call(generator="dracut")
+
+
+def test_scripts_that_copy_images_are_told(host: Host) -> None:
+    directory = host.base / "etc/initramfs/post-update.d"
+    directory.mkdir(parents=True)
+    (directory / "systemd-boot").write_text("")
+    host.hold()
+    host.call(kernels=[NEW])
+    image = f"/boot/initrd.img-{NEW}"
+    assert host.commands[-1][0] == "run-parts"
+    assert host.commands[-1][3:] == (f"--arg={NEW}", f"--arg={image}", "/etc/initramfs/post-update.d")
+
+
+def test_the_reader_looks_only_where_it_must(host: Host) -> None:
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {})
+    assert [image["content"] for image in facts["images"]] == [None, None]
+    host.hold()
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {"generator": None})
+    # Older than the table: they cannot hold it, and nobody unpacks them to see.
+    assert [image["content"] for image in facts["images"]] == [None, None]
+    host.call()
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {})
+    assert all(TABLE_PATH.lstrip("/") in image["content"]["files"] for image in facts["images"])
+    assert facts["images"][0]["modules_needed"] == ["vfio_iommu_type1", "vfio_pci"]

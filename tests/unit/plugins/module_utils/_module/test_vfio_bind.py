@@ -1,0 +1,381 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    HostStateError,
+    InputError,
+    RefusedError,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import bind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
+    DRACUT_HOOK_PATH,
+    INIT_TOP_PATH,
+    UDEV_RULE_PATH,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import read_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
+from tests.unit.plugins.fake_kernel import RELEASE, FakeKernel
+
+FIRST, TWIN, PORT = "0000:01:00.0", "0000:02:00.0", "0000:00:02.0"
+
+
+class Module:
+    """What the body uses of AnsibleModule."""
+
+    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+        self.params = params
+        self.check_mode = check_mode
+
+    def log(self, _message: str) -> None:
+        """Not looked at."""
+
+
+def set_arguments(
+    _root: Root, _run: Runner, ledger: Ledger, owner: str, args: t.Sequence[str], check_mode: bool
+) -> ArgumentsChange:
+    """A boot loader that takes everything."""
+    section = ledger.section("kernel_args")
+    changed = section.get(owner, []) != list(args)
+    if changed and not check_mode:
+        section[owner] = list(args)
+        if not args:
+            del section[owner]
+        ledger.save()
+    return ArgumentsChange(changed, {}, ({"before": "", "after": " ".join(args)},) if changed else ())
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    return host(tmp_path)
+
+
+def host(base: Path, **options: str) -> FakeKernel:
+    kernel = FakeKernel(base, **options)
+    kernel.device(PORT, "pcieport", class_code="060400", bridge=True, group=9)
+    kernel.device(FIRST, group=1)
+    kernel.device(TWIN, group=2)
+    kernel.write("/usr/sbin/mkinitramfs", "")
+    kernel.write(f"/boot/vmlinuz-{RELEASE}", "")
+    (base / "var/lib").mkdir(parents=True)
+    return kernel
+
+
+def call(kernel: FakeKernel, *devices: t.Any, check: bool = False, **params: t.Any) -> Result:
+    names = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "serial")
+    empty: dict[str, t.Any] = {**dict.fromkeys(names), "allow": []}
+    entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
+    defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
+    module: t.Any = Module({"devices": entries, **defaults, **params}, check)
+    return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_arguments)
+
+
+def snapshot(kernel: FakeKernel) -> dict[str, t.Any]:
+    """Every file and link below the tree, with what it holds."""
+    found: dict[str, t.Any] = {}
+    for directory, names, files in os.walk(kernel.base):
+        for name in (*names, *files):
+            path = Path(directory) / name
+            relative = str(path.relative_to(kernel.base))
+            if path.is_symlink():
+                found[relative] = path.readlink()
+            else:
+                found[relative] = path.read_bytes() if path.is_file() else None
+    found.pop("run", None)
+    found.pop("run/virtfleet-passthrough.lock", None)
+    return found
+
+
+def table(kernel: FakeKernel) -> str:
+    return (kernel.base / TABLE_PATH.lstrip("/")).read_text()
+
+
+def statuses(result: Result) -> dict[str, str]:
+    return {entry["address"]: entry["status"] for entry in result.data["devices"]}
+
+
+def test_configured_for_the_next_boot(kernel: FakeKernel) -> None:
+    result = call(kernel, "1:0.0")
+    assert result.changed
+    assert statuses(result) == {FIRST: "pending_reboot"}
+    assert result.data["reboot_required"]
+    assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=1"]
+    assert table(kernel) == f"generation 1\n{FIRST} 8086 10d3 8086 0000 -\n"
+    assert (kernel.base / INIT_TOP_PATH.lstrip("/")).stat().st_mode & 0o777 == 0o755
+    assert not (kernel.base / DRACUT_HOOK_PATH.lstrip("/")).exists()
+    assert 'generation}!="1"' in (kernel.base / UDEV_RULE_PATH.lstrip("/")).read_text()
+    ledger = Ledger.read(kernel.root)
+    assert ledger.generation == 1
+    assert ledger.section("devices")[FIRST]["native_driver"] == "e1000e"
+    # Nothing moves now.
+    assert kernel.writes == []
+    assert kernel.driver(FIRST) == "e1000e"
+
+
+def test_a_second_run_changes_nothing(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    before = snapshot(kernel)
+    result = call(kernel, FIRST)
+    assert not result.changed
+    assert result.diff == ()
+    assert snapshot(kernel) == before
+
+
+@pytest.mark.parametrize("timing", ["boot", "now", "both"])
+def test_check_mode_writes_nothing_and_predicts(kernel: FakeKernel, timing: str) -> None:
+    before = snapshot(kernel)
+    foretold = call(kernel, FIRST, timing=timing, check=True)
+    assert snapshot(kernel) == before
+    assert kernel.writes == []
+    assert call(kernel, FIRST, timing=timing) == foretold
+    bound = snapshot(kernel)
+    foretold = call(kernel, FIRST, timing=timing, state="absent", check=True)
+    assert snapshot(kernel) == bound
+    assert call(kernel, FIRST, timing=timing, state="absent") == foretold
+
+
+@pytest.mark.parametrize("timing", ["boot", "now", "both"])
+def test_absent_leaves_no_trace(kernel: FakeKernel, timing: str) -> None:
+    before = snapshot(kernel)
+    call(kernel, FIRST, timing=timing)
+    assert call(kernel, FIRST, timing=timing, state="absent").changed
+    after = snapshot(kernel)
+    # Loading vfio-pci is no trace on a disk.
+    assert {path: held for path, held in after.items() if "vfio-pci" not in path} == before
+    assert not call(kernel, FIRST, timing=timing, state="absent").changed
+
+
+def test_generation_counts_up_with_the_list(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    result = call(kernel, TWIN)
+    assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
+    assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", FIRST, TWIN]
+
+
+def test_exclusive_releases_what_left_the_list(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    call(kernel, TWIN, exclusive=True)
+    assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", TWIN]
+    assert list(Ledger.read(kernel.root).section("devices")) == [TWIN]
+    call(kernel, exclusive=True)
+    assert not (kernel.base / TABLE_PATH.lstrip("/")).exists()
+    assert Ledger.read(kernel.root).section("devices") == {}
+
+
+def test_after_the_boot_it_is_bound(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    kernel.boot("root=/dev/vda1 virtfleet_passthrough.generation=1")
+    call(kernel, FIRST, timing="now")
+    result = call(kernel, FIRST)
+    assert not result.changed
+    assert statuses(result) == {FIRST: "bound"}
+    assert result.data["devices"][0]["native_driver"] == "e1000e"
+    assert not result.data["reboot_required"]
+
+
+def test_a_reboot_that_was_missed_is_not_forgotten(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    result = call(kernel, FIRST)
+    assert not result.changed
+    assert result.data["reboot_required"]
+
+
+def test_now_moves_one_of_two_twins(kernel: FakeKernel) -> None:
+    result = call(kernel, FIRST, timing="now")
+    assert statuses(result) == {FIRST: "bound"}
+    assert not result.data["reboot_required"]
+    assert result.data["kernel_args"] == []
+    assert (kernel.driver(FIRST), kernel.driver(TWIN)) == ("vfio-pci", "e1000e")
+    assert not (kernel.base / TABLE_PATH.lstrip("/")).exists()
+
+
+def test_released_for_the_next_boot_only_it_waits(kernel: FakeKernel) -> None:
+    call(kernel, FIRST, timing="both")
+    kernel.boot("virtfleet_passthrough.generation=1")
+    result = call(kernel, FIRST, state="absent")
+    assert statuses(result) == {FIRST: "pending_reboot"}
+    assert result.data["reboot_required"]
+    assert kernel.driver(FIRST) == "vfio-pci"
+    # Later it can still be given back at once.
+    assert call(kernel, FIRST, state="absent", timing="now").changed
+    assert kernel.driver(FIRST) == "e1000e"
+
+
+def test_what_somebody_else_gave_to_vfio_pci_is_not_ours_to_take_back(kernel: FakeKernel) -> None:
+    kernel.attribute(f"/sys/bus/pci/devices/{FIRST}/driver_override", "vfio-pci")
+    kernel.attribute("/sys/bus/pci/drivers/e1000e/unbind", FIRST)
+    kernel.load("vfio-pci")
+    assert not call(kernel, FIRST, state="absent", timing="both").changed
+    assert kernel.driver(FIRST) == "vfio-pci"
+
+
+REFUSED: list[tuple[t.Any, dict[str, t.Any], str]] = [
+    ("0000:07:00.0", {}, "there is no device at 0000:07:00.0"),
+    (PORT, {"allow": ["configured_nic"]}, "is a bridge"),
+    ({"address": FIRST, "device_id": "100e"}, {}, "is 8086:10d3 .* now, expected device_id 100e"),
+    ({"address": FIRST, "subsystem_vendor_id": "1af4"}, {}, "expected subsystem_vendor_id 1af4"),
+    ({"address": FIRST, "serial": "a0369fffff123456"}, {}, "expected serial"),
+]
+
+
+@pytest.mark.parametrize(("device", "params", "reason"), REFUSED)
+@pytest.mark.parametrize("timing", ["boot", "now", "both"])
+def test_refused_before_the_first_write(
+    kernel: FakeKernel, device: t.Any, params: dict[str, t.Any], reason: str, timing: str
+) -> None:
+    before = snapshot(kernel)
+    with pytest.raises(RefusedError, match=reason):
+        call(kernel, TWIN, device, timing=timing, **params)
+    assert snapshot(kernel) == before
+
+
+def test_identity_may_be_written_in_any_notation(kernel: FakeKernel) -> None:
+    assert call(kernel, {"address": FIRST, "vendor_id": "0x8086", "device_id": "10D3"}).changed
+
+
+@pytest.mark.parametrize("digits", ["10d", "10d3f", "e1000e", ""])
+def test_a_malformed_id_is_no_identity(kernel: FakeKernel, digits: str) -> None:
+    with pytest.raises(InputError, match="expected four hexadecimal digits"):
+        call(kernel, {"address": FIRST, "device_id": digits})
+
+
+def test_another_card_at_a_configured_address_is_not_taken_over(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    uevent = kernel.base / f"sys/bus/pci/devices/{FIRST}/uevent"
+    uevent.write_text(uevent.read_text().replace("10D3", "100E"))
+    with pytest.raises(RefusedError, match=r"is 8086:100e .* now, it was given away as 8086:10d3") as caught:
+        call(kernel, FIRST)
+    assert caught.value.allow == "changed_identity"
+    assert call(kernel, {"address": FIRST, "allow": ["changed_identity"]}).changed
+    assert "100e" in table(kernel)
+
+
+@pytest.mark.parametrize("method", ["ids", "driverctl"])
+def test_methods_to_come_are_refused_by_name(kernel: FakeKernel, method: str) -> None:
+    with pytest.raises(InputError, match=f"method={method} is not available in this version: use method=override"):
+        call(kernel, FIRST, method=method)
+
+
+def test_inputs_that_cannot_be_meant(kernel: FakeKernel) -> None:
+    with pytest.raises(InputError, match="twice"):
+        call(kernel, FIRST, "1:0.0")
+    with pytest.raises(InputError, match="devices is empty"):
+        call(kernel)
+    with pytest.raises(InputError, match="exclusive"):
+        call(kernel, FIRST, state="absent", exclusive=True)
+
+
+def test_a_display_moves_at_boot_or_by_consent(kernel: FakeKernel) -> None:
+    kernel.device("0000:03:00.0", "nouveau", class_code="030000", group=3)
+    kernel.device("0000:04:00.0", "i915", class_code="030000", group=4)
+    with pytest.raises(RefusedError, match="use timing=boot") as caught:
+        call(kernel, "0000:03:00.0", timing="now")
+    assert caught.value.allow == "runtime_gpu"
+    assert call(kernel, "0000:03:00.0").changed
+    assert call(kernel, {"address": "0000:03:00.0", "allow": ["runtime_gpu"]}, timing="now").changed
+
+
+def test_a_kernel_without_vfio_pci(tmp_path: Path) -> None:
+    kernel = host(tmp_path, vfio="missing")
+    with pytest.raises(RefusedError, match=f"kernel {RELEASE} has no driver vfio-pci"):
+        call(kernel, FIRST)
+
+
+def test_a_host_without_an_initramfs_generator(kernel: FakeKernel) -> None:
+    (kernel.base / "usr/sbin/mkinitramfs").unlink()
+    with pytest.raises(HostStateError, match=r"Looked for: initramfs-tools \(/usr/sbin/mkinitramfs\), dracut"):
+        call(kernel, FIRST)
+    assert call(kernel, FIRST, timing="now").changed
+
+
+def test_both_generators_get_their_files(kernel: FakeKernel) -> None:
+    kernel.write("/usr/bin/dracut", "")
+    call(kernel, FIRST)
+    assert (kernel.base / DRACUT_HOOK_PATH.lstrip("/")).exists()
+    assert (kernel.base / INIT_TOP_PATH.lstrip("/")).exists()
+
+
+def test_a_mate_in_the_group_blocks_until_it_goes_too(kernel: FakeKernel) -> None:
+    kernel.device("0000:01:00.1", "snd_hda_intel", class_code="040300", group=1)
+    with pytest.raises(RefusedError, match=r"not viable unless 0000:01:00\.1 is selected too"):
+        call(kernel, FIRST)
+    assert call(kernel, FIRST, "0000:01:00.1").changed
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(kernel: FakeKernel) -> None:
+    kernel.write(INIT_TOP_PATH, "mine\n")
+    before = snapshot(kernel)
+    with pytest.raises(RefusedError, match="was not written by virtfleet"):
+        call(kernel, FIRST)
+    assert snapshot(kernel) == before
+
+
+def test_a_failed_move_writes_nothing_for_the_next_boot(kernel: FakeKernel) -> None:
+    kernel.fail["e1000e/unbind"] = 16
+    with pytest.raises(HostStateError):
+        call(kernel, FIRST, timing="both")
+    assert not (kernel.base / TABLE_PATH.lstrip("/")).exists()
+    assert kernel.driver(FIRST) == "e1000e"
+
+
+def read(kernel: FakeKernel) -> HostState:
+    """The host as the plan reads it, with a boot loader that has taken what the ledger names."""
+    ledger = Ledger.read(kernel.root)
+    arguments = ["ro", *ledger.section("kernel_args").get("vfio", [])]
+    running = (kernel.root.read_text("/proc/cmdline") or "").split()
+    entry = {"kernel": RELEASE, "title": "Debian", "args": arguments, "default": True, "rescue": False}
+    return HostState(
+        kernel_release=RELEASE,
+        cpu_vendor="GenuineIntel",
+        boot_id="b",
+        devices=read_devices(kernel.root, ledger),
+        iommu={"enabled": True},
+        boot={"running": running, "next_boot": arguments, "entries": [entry], "bootloader": "grub", "reason": None},
+        dependencies=(),
+        ledger=ledger,
+        facts={"vfio": read_state(kernel.root, kernel.run, ledger, {"devices": []})},
+    )
+
+
+def judged(kernel: FakeKernel, *addresses: str) -> Verdict:
+    state = read(kernel)
+    chosen = tuple(device for device in state.devices if str(device.address) in addresses)
+    entries = [{"name": "nic", "match": {}}] if addresses else []
+    return decide({"devices": entries}, state, {"nic": chosen} if addresses else {})
+
+
+@pytest.mark.parametrize("addresses", [(FIRST,), (FIRST, TWIN)])
+def test_plan_and_writer_agree(kernel: FakeKernel, addresses: tuple[str, ...]) -> None:
+    """What the plan foretells the module does, and the plan has nothing to add; the same on the way back."""
+    verdict = judged(kernel, *addresses)
+    assert verdict.status == "drift"
+    result = call(kernel, *verdict.apply["devices"], exclusive=True)
+    assert result.changed
+    assert result.data["kernel_args"] == verdict.apply["kernel_args"]
+    assert result.data["reboot_required"] == verdict.reboot_required
+    assert judged(kernel, *addresses).status == "pending_reboot"
+    call(kernel, *verdict.apply["devices"], timing="now")
+    kernel.boot(f"ro {verdict.apply['kernel_args'][0]}")
+    assert judged(kernel, *addresses).status == "in_sync"
+    assert not call(kernel, *verdict.apply["devices"], exclusive=True).changed
+    assert judged(kernel).status == "drift"
+    assert call(kernel, exclusive=True).changed
+    assert judged(kernel).status == "pending_reboot"
+    kernel.boot("ro")
+    assert judged(kernel).status == "in_sync"

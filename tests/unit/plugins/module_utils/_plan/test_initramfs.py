@@ -1,0 +1,148 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.initramfs import decide
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    DRIFT,
+    IN_SYNC,
+    REFUSED,
+    HostState,
+    Verdict,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table
+
+GENERATOR = "initramfs-tools"
+NIC = Device(Address.parse("0000:01:00.0"), Identity("8086", "10d3", "8086", "0000"), "0200", iommu_group=1)
+TABLE = Table(1, {NIC.address: NIC.identity})
+MODULES = ["vfio", "vfio_pci"]
+
+
+def held(table: Table) -> dict[str, t.Any]:
+    """What an image holds that was built for ``table``."""
+    names = IN_IMAGE[GENERATOR]
+    files = {names[file.path]: digest(file.content) for file in boot_files(table, [GENERATOR]) if file.path in names}
+    return {"files": files, "modules": MODULES}
+
+
+def image(kernel: str, content: dict[str, t.Any] | None, missing: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    return {
+        "kernel": kernel,
+        "path": f"/boot/initrd.img-{kernel}",
+        "present": True,
+        "content": content,
+        "modules_needed": MODULES,
+        "modules_missing": list(missing),
+    }
+
+
+def judged(
+    *images: dict[str, t.Any],
+    table: Table | None = TABLE,
+    chosen: t.Sequence[Device] = (NIC,),
+    managed: bool = True,
+    generator: str | None = GENERATOR,
+    wanted: t.Mapping[str, t.Any] | None = None,
+) -> Verdict:
+    vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
+    state = HostState(
+        kernel_release="6.1",
+        cpu_vendor="GenuineIntel",
+        boot_id="b",
+        devices=(NIC,),
+        iommu={"enabled": True},
+        boot={},
+        dependencies=(),
+        ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
+        facts={"vfio": vfio, "initramfs": {"generator": generator, "images": list(images)}},
+    )
+    return decide(wanted or {}, state, {"nic": tuple(chosen)} if chosen else {})
+
+
+def stale(verdict: Verdict) -> list[str]:
+    return [change.setting for change in verdict.changes]
+
+
+def test_every_image_that_holds_what_it_must() -> None:
+    verdict = judged(image("a", held(TABLE)), image("b", held(TABLE)))
+    assert verdict.status == IN_SYNC
+    assert verdict.apply == {"generator": "auto", "kernels": ["all"]}
+
+
+def test_the_table_that_vfio_will_write_counts() -> None:
+    verdict = judged(image("a", None), image("b", None), table=None)
+    assert verdict.status == DRIFT
+    assert stale(verdict) == ["image /boot/initrd.img-a", "image /boot/initrd.img-b"]
+    # An image takes effect with a boot, but does not ask for one.
+    assert not verdict.reboot_required
+
+
+def test_one_stale_kernel_of_two_is_named() -> None:
+    verdict = judged(image("a", held(TABLE)), image("b", held(Table(9, TABLE.entries))))
+    assert stale(verdict) == ["image /boot/initrd.img-b"]
+    assert verdict.changes[0].before == "holds another version of etc/virtfleet-passthrough/vfio-devices"
+
+
+def test_a_new_device_makes_all_stale() -> None:
+    twin = dataclasses.replace(NIC, address=Address.parse("0000:02:00.0"))
+    assert len(stale(judged(image("a", held(TABLE)), chosen=[NIC, twin]))) == 1
+
+
+def test_a_release_makes_images_stale_that_hold_ours_and_no_others() -> None:
+    verdict = judged(image("a", held(TABLE)), image("b", None), chosen=[])
+    assert stale(verdict) == ["image /boot/initrd.img-a"]
+
+
+def test_without_anything_wanted_or_known_there_is_nothing_to_do() -> None:
+    assert judged(image("a", None), table=None, chosen=[]).status == IN_SYNC
+    assert judged(image("a", None), table=None, managed=False).status == IN_SYNC
+
+
+def test_unmanaged_devices_keep_the_images_that_they_have() -> None:
+    assert judged(image("a", held(TABLE)), chosen=[], managed=False).status == IN_SYNC
+
+
+def test_a_missing_module_in_the_image() -> None:
+    verdict = judged(image("a", {**held(TABLE), "modules": ["vfio"]}))
+    assert verdict.changes[0].before == "lacks the module vfio_pci"
+
+
+def test_a_kernel_without_the_module_is_refused() -> None:
+    verdict = judged(image("a", held(TABLE)), image("cloud", None, ["vfio_pci"]))
+    assert verdict.status == REFUSED
+    assert "kernel cloud lacks vfio_pci" in verdict.refusals[0].reason
+    # Nobody minds while nothing is to be held.
+    assert judged(image("cloud", None, ["vfio_pci"]), table=None, chosen=[]).status == IN_SYNC
+
+
+def test_no_generator() -> None:
+    assert judged(generator=None).status == REFUSED
+    assert judged(generator=None, table=None, chosen=[]).status == IN_SYNC
+
+
+def test_only_the_kernels_that_were_named() -> None:
+    images = (image("a", None), image("b", None))
+    assert stale(judged(*images, wanted={"kernels": ["b"]})) == ["image /boot/initrd.img-b"]
+
+
+def test_options_without_a_value_have_their_default() -> None:
+    assert judged(wanted={"generator": None}).apply["generator"] == "auto"
+
+
+@pytest.mark.parametrize("wanted", [{"generator": "mkinitcpio"}, {"kernel": "a"}])
+def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
+    with pytest.raises(InputError):
+        judged(wanted=wanted)

@@ -1,0 +1,261 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    DRIFT,
+    IN_SYNC,
+    PENDING_REBOOT,
+    REFUSED,
+    Dependency,
+    HostState,
+    Verdict,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide, refusals_for
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import SCRIPT_PATH, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table
+
+IDENTITY = Identity("8086", "10d3", "8086", "0000")
+NIC = Device(Address.parse("0000:01:00.0"), IDENTITY, "0200", driver="e1000e", native_driver="e1000e", iommu_group=1)
+TWIN = dataclasses.replace(NIC, address=Address.parse("0000:02:00.0"), iommu_group=2)
+BOUND = dataclasses.replace(NIC, driver="vfio-pci")
+MATE = dataclasses.replace(NIC, address=Address.parse("0000:01:00.1"), driver="snd_hda_intel")
+TABLE = Table(1, {NIC.address: IDENTITY})
+ARGUMENT = "virtfleet_passthrough.generation=1"
+WANTED = {"devices": [{"name": "nic", "match": {"address": "0000:01:00.0"}, "allow": []}]}
+
+
+def host(
+    *devices: Device,
+    table: Table | None = None,
+    running: str = "ro",
+    ledger: dict[str, t.Any] | None = None,
+    dependencies: t.Sequence[Dependency] = (),
+    enabled: bool = True,
+    **facts: t.Any,
+) -> HostState:
+    """A host on which ``table`` was configured completely: files, ledger, boot entry."""
+    files: dict[str, str | None] = {
+        file.path: digest(file.content) if table is not None else None
+        for file in boot_files(table or Table(1, {}), ["initramfs-tools"])
+    }
+    data: dict[str, t.Any] = {"schema": 1}
+    arguments = [] if table is None else [table.argument]
+    if table is not None:
+        record: dict[str, t.Any] = {"native_driver": "e1000e", "mac": None, "interfaces": []}
+        data["generation"] = table.generation
+        data["kernel_args"] = {"vfio": arguments}
+        data["files"] = {path: {"owner": "vfio", "written": sha256} for path, sha256 in files.items()}
+        data["devices"] = {
+            str(address): {"identity": identity.to_json(), **record} for address, identity in table.entries.items()
+        }
+    data.update(ledger or {})
+    entry = {"kernel": "6.1", "title": "Debian", "args": ["ro", *arguments], "default": True, "rescue": False}
+    return HostState(
+        kernel_release="6.1",
+        cpu_vendor="GenuineIntel",
+        boot_id="b",
+        devices=devices,
+        iommu={"enabled": enabled},
+        boot={
+            "running": running.split(),
+            "next_boot": ["ro", *arguments],
+            "entries": [entry],
+            "bootloader": "grub",
+            "reason": None,
+        },
+        dependencies=tuple(dependencies),
+        ledger=Ledger.from_json(data),
+        facts={
+            "vfio": {
+                "managed": True,
+                "table": None if table is None else str(table),
+                "files": files,
+                "generators": ["initramfs-tools"],
+                "vfio_pci": "module",
+                "builtin_drivers": [],
+                **facts,
+            }
+        },
+    )
+
+
+def judged(state: HostState, *chosen: Device, wanted: t.Mapping[str, t.Any] = WANTED) -> Verdict:
+    return decide(wanted, state, {"nic": chosen} if chosen else {})
+
+
+def settings(verdict: Verdict) -> list[str]:
+    return [change.setting for change in verdict.changes]
+
+
+def test_a_virgin_host() -> None:
+    verdict = judged(host(NIC, TWIN), NIC)
+    assert verdict.status == DRIFT
+    assert verdict.reboot_required
+    assert settings(verdict)[0] == "device 0000:01:00.0"
+    assert settings(verdict)[-1] == "kernel arguments of vfio"
+    assert f"file {SCRIPT_PATH}" in settings(verdict)
+    assert verdict.apply == {
+        "devices": [
+            {
+                "address": "0000:01:00.0",
+                "vendor_id": "8086",
+                "device_id": "10d3",
+                "subsystem_vendor_id": "8086",
+                "subsystem_device_id": "0000",
+                "allow": [],
+            }
+        ],
+        "kernel_args": [ARGUMENT],
+        "allow": [],
+    }
+
+
+def test_configured_and_waiting() -> None:
+    verdict = judged(host(NIC, table=TABLE), NIC)
+    assert (verdict.status, verdict.changes, verdict.warnings) == (PENDING_REBOOT, (), ())
+
+
+def test_in_sync() -> None:
+    verdict = judged(host(BOUND, table=TABLE, running=f"ro {ARGUMENT}"), BOUND)
+    assert verdict.status == IN_SYNC
+    assert not verdict.reboot_required
+
+
+def test_a_boot_that_did_not_help_is_a_warning() -> None:
+    verdict = judged(host(NIC, table=TABLE, running=f"ro {ARGUMENT}"), NIC)
+    assert verdict.status == PENDING_REBOOT
+    assert "0000:01:00.0 is held by e1000e although this boot was made for it" in verdict.warnings[0]
+
+
+def test_bound_by_hand_still_needs_the_next_boot() -> None:
+    assert judged(host(BOUND, table=TABLE), BOUND).status == PENDING_REBOOT
+
+
+def test_what_left_the_list_is_released() -> None:
+    verdict = judged(host(BOUND, table=TABLE, running=f"ro {ARGUMENT}"), wanted={"devices": []})
+    assert verdict.status == DRIFT
+    assert settings(verdict)[0] == "release 0000:01:00.0"
+    assert (verdict.changes[0].after, verdict.changes[0].after_reboot) == ("e1000e", True)
+    assert verdict.apply == {"devices": [], "kernel_args": [], "allow": []}
+
+
+def test_after_a_release_the_old_boot_is_still_running() -> None:
+    verdict = judged(host(BOUND, running=f"ro {ARGUMENT}"), wanted={"devices": []})
+    assert (verdict.status, verdict.changes) == (PENDING_REBOOT, ())
+
+
+def test_another_device_means_another_generation() -> None:
+    verdict = judged(host(BOUND, TWIN, table=TABLE), BOUND, TWIN)
+    assert verdict.apply["kernel_args"] == ["virtfleet_passthrough.generation=2"]
+    assert settings(verdict)[0] == "device 0000:02:00.0"
+
+
+def test_an_outdated_script_is_drift() -> None:
+    state = host(BOUND, table=TABLE, running=f"ro {ARGUMENT}")
+    state.facts["vfio"]["files"][SCRIPT_PATH] = "older"
+    state.ledger.section("files")[SCRIPT_PATH]["written"] = "older"
+    verdict = judged(state, BOUND)
+    assert (verdict.status, settings(verdict)) == (DRIFT, [f"file {SCRIPT_PATH}"])
+
+
+REFUSALS: list[tuple[dict[str, t.Any], tuple[str | None, str | None], str]] = [
+    ({"vfio_pci": "missing"}, (None, None), "no driver vfio-pci"),
+    ({"generators": []}, (None, None), "Looked for: initramfs-tools"),
+    ({"builtin_drivers": ["e1000e"]}, ("0000:01:00.0", "builtin_driver"), "built into the kernel"),
+    (
+        {"dependencies": [Dependency("0000:01:00.0", "management_nic", "is eth0", "management_nic")]},
+        ("0000:01:00.0", "management_nic"),
+        "is eth0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "named", "reason"), REFUSALS)
+def test_refusals(state: dict[str, t.Any], named: tuple[str | None, str | None], reason: str) -> None:
+    verdict = judged(host(NIC, **state), NIC)
+    assert verdict.status == REFUSED
+    assert [(refusal.device, refusal.allow) for refusal in verdict.refusals] == [named]
+    assert reason in verdict.refusals[0].reason
+
+
+def test_a_file_of_somebody_else_is_refused_before_it_is_met() -> None:
+    state = host(NIC)
+    state.facts["vfio"]["files"][SCRIPT_PATH] = "somebody's"
+    assert "was not written by" in judged(state, NIC).refusals[0].reason
+
+
+def test_a_table_changed_by_hand_is_refused() -> None:
+    state = host(BOUND, table=TABLE)
+    state.facts["vfio"]["table"] = "nonsense"
+    assert judged(state, BOUND).status == REFUSED
+
+
+def test_another_card_at_the_address() -> None:
+    other = dataclasses.replace(NIC, identity=dataclasses.replace(IDENTITY, device_id="100e"))
+    verdict = judged(host(other, table=TABLE), other)
+    assert verdict.refusals[0].allow == "changed_identity"
+    assert "8086:100e" in verdict.refusals[0].reason
+    assert "8086:10d3" in verdict.refusals[0].reason
+    allowed = {"devices": [{"name": "nic", "match": {}, "allow": ["changed_identity"]}]}
+    assert judged(host(other, table=TABLE), other, wanted=allowed).status == DRIFT
+
+
+def test_keys_belong_to_their_entry() -> None:
+    needed = [Dependency(str(device.address), "configured_nic", "is up", "configured_nic") for device in (NIC, TWIN)]
+    wanted = {"devices": [{"name": "a", "allow": ["configured_nic"]}, {"name": "b"}]}
+    verdict = decide(wanted, host(NIC, TWIN, dependencies=needed), {"a": (NIC,), "b": (TWIN,)})
+    assert [refusal.device for refusal in verdict.refusals] == ["0000:02:00.0"]
+    assert [entry["allow"] for entry in verdict.apply["devices"]] == [["configured_nic"], []]
+
+
+def test_a_group_goes_as_a_whole() -> None:
+    blocked = judged(host(NIC, MATE), NIC)
+    assert [refusal.device for refusal in blocked.refusals] == ["0000:01:00.1"]
+    assert judged(host(NIC, MATE), NIC, MATE).status == DRIFT
+    assert [refusal.device for refusal in refusals_for(NIC, host(NIC, MATE), ())] == ["0000:01:00.1"]
+
+
+def test_groups_of_an_iommu_that_is_off_are_an_assumption() -> None:
+    off = dataclasses.replace(NIC, iommu_group=None)
+    verdict = judged(host(off, enabled=False), off)
+    assert verdict.status == DRIFT
+    assert verdict.assumptions == ("0000:01:00.0: the IOMMU is off now, groups are decided by the next boot",)
+
+
+@pytest.mark.parametrize("wanted", [{"device": []}, {"devices": [], "allow": ["nic"]}])
+def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
+    with pytest.raises(InputError):
+        decide(wanted, host(NIC), {})
+
+
+@given(st.sets(st.sampled_from([NIC, TWIN]), min_size=0), st.booleans())
+def test_what_was_applied_is_in_sync_after_the_boot(chosen: set[Device], configured: bool) -> None:
+    """Whatever the plan hands to the writer, once written and booted, leaves nothing to do."""
+    devices = sorted(chosen, key=lambda device: device.address)
+    state = host(NIC, TWIN, table=TABLE if configured else None)
+    (arguments,) = [judged(state, *devices, wanted=WANTED).apply["kernel_args"]]
+    after = tuple(
+        dataclasses.replace(device, driver="vfio-pci" if device in chosen else "e1000e") for device in (NIC, TWIN)
+    )
+    table = None
+    if arguments:
+        generation = int(arguments[0].partition("=")[2])
+        table = Table(generation, {device.address: device.identity for device in devices})
+    booted = host(*after, table=table, running=" ".join(["ro", *arguments]))
+    bound = [device for device in after if device.driver == "vfio-pci"]
+    assert judged(booted, *bound).status == IN_SYNC

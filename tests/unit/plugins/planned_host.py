@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host as the plan sees it, for components that need its command lines, ledger and their own facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
+
+BOOT_ID = "11111111-1111-4111-8111-111111111111"
+
+
+def host_with(
+    facts: Mapping[str, Any],
+    *,
+    entries: Sequence[str] = ("ro quiet",),
+    running: str = "ro quiet",
+    ledger: Mapping[str, Any] | None = None,
+    kernel_release: str = "6.12.48-amd64",
+) -> HostState:
+    """``entries`` and ``running`` are command lines; the first entry boots next, a rescue entry follows them."""
+    lines = [line.split() for line in entries]
+    described = [
+        {"kernel": f"6.12.{number}", "title": f"Linux {number}", "args": line, "default": number == 0, "rescue": False}
+        for number, line in enumerate(lines)
+    ]
+    described.append({"kernel": "6.12.0", "title": "Rescue", "args": ["ro"], "default": False, "rescue": True})
+    return HostState(
+        kernel_release=kernel_release,
+        cpu_vendor="GenuineIntel",
+        boot_id=BOOT_ID,
+        devices=(),
+        iommu={},
+        boot={"running": running.split(), "next_boot": lines[0], "entries": described, "bootloader": "grub"},
+        dependencies=(),
+        ledger=Ledger({"schema": 1, **(ledger or {})}),
+        facts=facts,
+    )
+
+
+def device_on(node: int | None, address: str = "0000:01:00.0") -> Device:
+    return Device(Address.parse(address), Identity("10de", "2204", "1458", "403b"), "0300", numa_node=node)
