@@ -59,12 +59,12 @@ def _number(text: str | None) -> int | None:
 
 def _hostdev(hostdev: ET.Element) -> dict[str, t.Any]:
     """``address`` is ``None`` for what is no PCI function."""
-    bar = _attribute(hostdev, "rom", "bar")
+    rom_bar = _attribute(hostdev, "rom", "bar")
     return {
         "type": hostdev.get("type"),
         "address": pci_source(hostdev),
         "managed": hostdev.get("managed") == "yes",
-        "rom_bar": None if bar is None else bar == "on",
+        "rom_bar": None if rom_bar is None else rom_bar == "on",
         "rom_file": _attribute(hostdev, "rom", "file"),
         "boot_order": _number(_attribute(hostdev, "boot", "order")),
     }

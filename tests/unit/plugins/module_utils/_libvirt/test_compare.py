@@ -216,6 +216,28 @@ def test_value_of_ours_that_somebody_changed_is_left_when_it_is_no_longer_said(c
     assert reconcile(existing, build(spec_of()), old.xml).differences == ()
 
 
+def test_attribute_of_ours_that_somebody_changed_is_left_when_it_is_no_longer_said(conn: Any) -> None:
+    old = build(spec_of(devices=[{"address": GPU, "rom_bar": True, "rom_file": "/a.rom"}]))
+    new = build(spec_of(devices=[{"address": GPU, "rom_file": "/a.rom"}]))
+    existing = _expand(conn, old.xml)
+    settings = [difference.setting for difference in reconcile(existing, new, old.xml).differences]
+    assert settings == [f"devices/hostdev[{GPU}]/rom/@bar"]
+    rom = existing.find("devices/hostdev/rom")
+    assert rom is not None
+    rom.set("bar", "off")
+    assert reconcile(existing, new, old.xml).differences == ()
+
+
+@pytest.mark.parametrize(("number", "unit"), [("2", "GiB"), ("2048", "m"), ("2097152", "KiB"), ("2147483648", "bytes")])
+def test_memory_is_compared_in_one_unit(number: str, unit: str) -> None:
+    existing = fixture("hostdevs-inactive.xml")
+    memory = existing.find("memory")
+    assert memory is not None
+    memory.text = number
+    memory.set("unit", unit)
+    assert reconcile(existing, build(DomainSpec.from_options(REAL_GPU))).differences == ()
+
+
 def test_boot_orders_replace_the_older_list_of_kinds(conn: Any) -> None:
     existing = _expand(conn, build(spec_of()).xml)
     assert existing.find("os/boot") is not None

@@ -98,7 +98,8 @@ def test_unbound_device_is_not_plugged_in(conn: Any, host: LibvirtHost, ledger: 
 
 def test_guest_that_keeps_a_device_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostdev_change, "_DETACH_SECONDS", 0.0)
-    text = f"<domain><devices><hostdev type='pci'><source><address bus='{GPU[5:7]}'/></source></hostdev></devices></domain>"
+    source = f"<source><address bus='{GPU[5:7]}'/></source>"
+    text = f"<domain><devices><hostdev type='pci'>{source}</hostdev></devices></domain>"
     keeper = SimpleNamespace(detachDeviceFlags=lambda *_asked: 0, XMLDesc=lambda _flags: text)
     with pytest.raises(HostStateError, match="not released"):
         hostdev_change._change_live(keeper, request(GPU, present=False))

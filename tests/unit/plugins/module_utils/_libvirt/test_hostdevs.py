@@ -84,6 +84,7 @@ def test_obstacles_to_a_start(
         (None, "0x040300", False),
         ("pci-stub", "0x040300", False),
         ("pcieport", "0x060400", False),
+        ("some_bridge", "0x060400", False),
     ],
 )
 def test_group_mates_need_not_be_in_the_domain_but_off_the_host(

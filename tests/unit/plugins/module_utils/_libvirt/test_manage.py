@@ -45,7 +45,7 @@ def run(setup: Setup, state: str = "present", name: str = "demo", *, allow: str 
 
 def refused(setup: Setup, error: type[PassthroughError], said: str, state: str = "present", **options: Any) -> None:
     """The refusal, in check mode and without, and that nothing was written."""
-    conn, host, ledger = setup
+    conn, _host, ledger = setup
     before = (ledger.to_json(), _texts(conn))
     for _mode in ("check", "real"):
         with pytest.raises(error, match=said):
@@ -171,7 +171,7 @@ def test_start_that_leaves_the_device_with_the_host_is_an_error(setup: Setup, mo
     setup[1].function("0000:07:00.0", 7, "e1000e")
     conn, host, ledger = setup
     request = Request("demo", "running", spec_of(devices=[{"address": "0000:07:00.0"}]))
-    with pytest.raises(HostStateError, match="0000:07:00.0 in it is held by e1000e"):
+    with pytest.raises(HostStateError, match=r"0000:07:00\.0 in it is held by e1000e"):
         apply(conn, host.root, ledger, request, check_mode=False)
 
 
@@ -181,7 +181,7 @@ def _without_device_check(conn: Any, root: Any, ledger: Ledger, request: Request
 
 
 def test_start_that_libvirt_refuses_names_the_log(setup: Setup) -> None:
-    conn, host, ledger = setup
+    conn, _host, _ledger = setup
     run(setup)
 
     class Stubborn:
@@ -210,8 +210,8 @@ def test_passwords_survive_a_change(setup: Setup) -> None:
     conn, _host, _ledger = setup
     run(setup)
     tree = conn.lookupByName("demo").XMLDesc(2)
-    secret = "<graphics type='vnc' port='5901' passwd='geheim'/></devices>"
-    conn.defineXML(tree.replace("</devices>", secret))
+    graphics = "<graphics type='vnc' port='5901' passwd='geheim'/>"
+    conn.defineXML(tree.replace("</devices>", f"{graphics}</devices>"))
     changed = run(setup, memory="2G")
     assert "geheim" not in changed.before + changed.after + changed.xml
     assert "geheim" in conn.lookupByName("demo").XMLDesc(3)

@@ -20,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import bind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import SetArguments, bind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
@@ -77,13 +77,19 @@ def host(base: Path, **options: str) -> FakeKernel:
     return kernel
 
 
-def call(kernel: FakeKernel, *devices: t.Any, check: bool = False, **params: t.Any) -> Result:
+def call(
+    kernel: FakeKernel,
+    *devices: t.Any,
+    check: bool = False,
+    set_args: SetArguments = set_arguments,
+    **params: t.Any,
+) -> Result:
     names = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "serial")
     empty: dict[str, t.Any] = {**dict.fromkeys(names), "allow": []}
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
-    return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_arguments)
+    return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
 
 def snapshot(kernel: FakeKernel) -> dict[str, t.Any]:
@@ -331,6 +337,7 @@ def test_a_failed_move_writes_nothing_for_the_next_boot(kernel: FakeKernel) -> N
     with pytest.raises(HostStateError):
         call(kernel, FIRST, timing="both")
     assert not (kernel.base / TABLE_PATH.lstrip("/")).exists()
+    assert Ledger.read(kernel.root).section("kernel_args") == {}
     assert kernel.driver(FIRST) == "e1000e"
 
 
@@ -379,3 +386,25 @@ def test_plan_and_writer_agree(kernel: FakeKernel, addresses: tuple[str, ...]) -
     assert judged(kernel).status == "pending_reboot"
     kernel.boot("ro")
     assert judged(kernel).status == "in_sync"
+
+
+def test_moved_at_once_the_boot_that_it_is_configured_for_is_still_to_come(kernel: FakeKernel) -> None:
+    result = call(kernel, FIRST, timing="both")
+    assert statuses(result) == {FIRST: "bound"}
+    assert result.data["reboot_required"]
+
+
+@pytest.mark.parametrize("timing", ["boot", "both"])
+def test_a_boot_loader_that_cannot_take_the_argument_stops_before_the_first_write(
+    kernel: FakeKernel, timing: str
+) -> None:
+    def refuse(
+        _root: Root, _run: Runner, _ledger: Ledger, owner: str, args: t.Sequence[str], check_mode: bool
+    ) -> ArgumentsChange:
+        raise RefusedError(f"{owner} cannot have {args}, check mode or not: {check_mode}")
+
+    before = snapshot(kernel)
+    with pytest.raises(RefusedError, match="vfio cannot have"):
+        call(kernel, FIRST, timing=timing, set_args=refuse)
+    assert snapshot(kernel) == before
+    assert kernel.writes == []

@@ -171,14 +171,14 @@ def test_two_domains_cannot_run_with_one_device() -> None:
 def test_pinned_domains_get_cpus_of_their_own() -> None:
     host = planned()
     wanted = [
-        {"name": "one", "vcpus": 2, "memory": "1G", "pinning": {}},
+        {"name": "one", "vcpus": 2, "memory": "1G", "pinning": {"near": "gpu"}},
         {"name": "two", "vcpus": 2, "memory": "1G", "pinning": {"near": "gpu"}},
         {"name": "free", "vcpus": 2, "memory": "1G"},
     ]
     pinnings = resolve_pinnings(wanted, host, {"gpu": host.devices})
     assert list(pinnings) == ["one", "two"]
     assert not set(pinnings["one"].reserved) & set(pinnings["two"].reserved)
-    too_many = decide({"domains": [{**wanted[0], "vcpus": 64}]}, host, {})
+    too_many = decide({"domains": [{**wanted[0], "vcpus": 64}]}, host, {"gpu": host.devices})
     assert "'one'" in too_many.refusals[0].reason
 
 

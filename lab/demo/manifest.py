@@ -1,0 +1,68 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prints, as JSON, what lies on a host: runs there, so it needs nothing but Python's standard library.
+
+Contents of /etc, /boot and /var/lib are hashed; below /usr size and modification time tell as much and cost
+less. Images of the initramfs differ in their time stamps with every build, so their lists of names count.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+
+# What a running system writes by itself.
+VOLATILE = (
+    "/etc/machine-id",
+    "/var/lib/systemd",
+    "/var/lib/libvirt",
+    "/var/lib/dbus",
+    "/var/lib/virtfleet-demo",
+    "/boot/efi",
+)
+IMAGE_LISTERS = {"lsinitramfs": "/boot/initrd.img-", "lsinitrd": "/boot/initrd.img-"}
+
+
+def content(path, status):
+    if stat.S_ISLNK(status.st_mode):
+        return "-> " + os.readlink(path)
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    if path.startswith("/boot/initrd.img-"):
+        return "names " + image_names(path)
+    if path.startswith("/usr/"):
+        return f"{status.st_size} {status.st_mtime_ns}"
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def image_names(path):
+    # dracut's lister wants an option to print bare names.
+    for command in (["lsinitramfs", path], ["lsinitrd", "--list-only", path]):
+        try:
+            listing = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            continue
+        names = sorted(line.split()[-1] for line in listing.splitlines() if line.strip())
+        return hashlib.sha256(b"\n".join(names)).hexdigest()
+    return "no lister"
+
+
+def main():
+    found = {}
+    for top in ("/etc", "/boot", "/usr", "/var/lib"):
+        for directory, directories, files in os.walk(top):
+            directories[:] = [name for name in directories if os.path.join(directory, name) not in VOLATILE]
+            for name in directories + files:
+                path = os.path.join(directory, name)
+                if path in VOLATILE:
+                    continue
+                status = os.lstat(path)
+                found[path] = f"{status.st_mode:o} {status.st_uid}:{status.st_gid} {content(path, status)}"
+    print(json.dumps(found))
+
+
+main()

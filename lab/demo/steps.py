@@ -1,0 +1,154 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The demonstration's steps, and the error that names the one that failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from lab.machine import Host
+from lab.paths import REPOSITORY
+
+HERE = Path(__file__).resolve().parent
+GROUP = "passthrough_hosts"
+CONSOLE_LOG = "/var/log/libvirt/qemu/demo-console.log"
+
+
+class StepFailedError(Exception):
+    """A step did not come out as it must."""
+
+
+@contextmanager
+def step(number: str, what: str, usual: str) -> Iterator[None]:
+    """Say what begins and how long it usually takes; name the step when it fails."""
+    print(f"\n=== {number}  {what} (usually {usual})", flush=True)
+    begun = time.monotonic()
+    try:
+        yield
+    except StepFailedError as error:
+        raise StepFailedError(f"step {number}, {what}: {error}") from None
+    print(f"=== {number}  done in {time.monotonic() - begun:.0f} s", flush=True)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a playbook run did on the one host."""
+
+    changed: int
+    changed_tasks: list[str]
+    module_runs: list[str]
+
+
+@dataclass(frozen=True)
+class Playbooks:
+    """Runs the collection's playbooks against one host, with an inventory as an operator writes it."""
+
+    host: Host
+    group_vars: Path = HERE / "group_vars"
+
+    def write_inventory(self) -> Path:
+        directory = self.host.directory / "inventory"
+        directory.mkdir(exist_ok=True)
+        hosts = {GROUP: {"hosts": {self.host.name: self.host.inventory_variables()}}}
+        (directory / "hosts.yml").write_text("---\n" + yaml.safe_dump(hosts, width=1000), encoding="utf-8")
+        link = directory / "group_vars"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.group_vars)
+        return directory
+
+    def run(self, playbook: str, **variables: object) -> Report:
+        report = self.host.directory / f"{playbook}.report.json"
+        report.unlink(missing_ok=True)
+        command = ["ansible-playbook", "-i", str(self.write_inventory()), str(REPOSITORY / "playbooks" / f"{playbook}.yml")]
+        if variables:
+            command += ["-e", json.dumps(variables)]
+        done = subprocess.run(command, cwd=REPOSITORY, env=_environment(report), stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0 or not report.exists():
+            raise StepFailedError(
+                f"{playbook}.yml ended with status {done.returncode}; the console's log: {self.host.console_log}"
+            )
+        data = json.loads(report.read_text(encoding="utf-8"))
+        host = data["hosts"][self.host.name]
+        return Report(host["changed"], data["changed_tasks"], host["module_runs"])
+
+
+def _environment(report: Path) -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "run_report",
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+        "LAB_RUN_REPORT": str(report),
+    }
+
+
+def driver_of(host: Host, address: str) -> str:
+    return host.ssh(f"basename $(readlink /sys/bus/pci/devices/{address}/driver)").strip()
+
+
+def manifest(host: Host) -> dict[str, str]:
+    """What lies on the host, see ``manifest.py``."""
+    script = (HERE / "manifest.py").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(host.ssh(f"python3 -c '{_quoted(script)}'", limit=300))
+    return found
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "'\\''")
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Paths that came, went or changed."""
+    marks = {(True, False): "gone", (False, True): "new", (True, True): "changed"}
+    return [
+        f"{marks[path in before, path in after]}: {path}"
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    ]
+
+
+_GUEST_LINE = re.compile(r"GUEST-PCI (\S+) (\S+) driver=(\S+) mac=(\S+)")
+
+
+@dataclass(frozen=True)
+class GuestDevice:
+    """What the guest itself printed about a PCI device that it found."""
+
+    address: str
+    ids: str
+    driver: str
+    mac: str
+
+
+def guest_devices(host: Host, deadline: float) -> list[GuestDevice]:
+    """Wait until the guest has looked at its devices, and give what it said."""
+    begun = time.monotonic()
+    told = begun
+    while True:
+        text = host.ssh(f"cat {CONSOLE_LOG}")
+        if "GUEST-READY" in text:
+            return [GuestDevice(*match) for match in _GUEST_LINE.findall(text)]
+        now = time.monotonic()
+        if now - begun > deadline:
+            raise StepFailedError(
+                f"the guest was not ready within {deadline:.0f} s; its console shows last: {text.strip()[-300:] or 'nothing'}"
+            )
+        if now - told >= 20:
+            told = now
+            print(f"    guest: {now - begun:.0f} of {deadline:.0f} s, {len(text)} bytes on its console", flush=True)
+        time.sleep(3)
