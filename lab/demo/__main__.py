@@ -11,15 +11,7 @@ import signal
 import sys
 
 from lab import image, machine
-from lab.demo.steps import (
-    Playbooks,
-    StepFailedError,
-    differences,
-    driver_of,
-    guest_devices,
-    manifest,
-    step,
-)
+from lab.demo.steps import Playbooks, StepFailedError, differences, driver_of, guest_devices, manifest, step
 from lab.errors import LabError
 from lab.machine import Host
 
@@ -42,7 +34,9 @@ def main() -> int:
     except (StepFailedError, LabError) as error:
         print(f"\nDEMO FAILED at {error}", file=sys.stderr)
         return 1
-    print("\nDEMO PASSED: bound early by address and identity, proven in the guest, idempotent, and undone without a trace.")
+    print(
+        "\nDEMO PASSED: bound early by address and identity, proven in the guest, idempotent, undone without a trace."
+    )
     return 0
 
 
@@ -58,13 +52,13 @@ def demonstrate(host: Host) -> None:
     with step("1", "remember what lies on the host", "15 s"):
         before = manifest(host)
     with step("2", "site.yml: plan, write, reboot once, verify, define the domain", "4 minutes"):
-        playbooks.run("site")
+        playbooks.run("site", boot_reboot="true")
     with step("3", "evidence", "1 minute"):
         show_evidence(host)
     with step("4", "site.yml again: nothing to do", "20 s"):
         check_idempotence(playbooks)
     with step("5", "revert.yml: take everything back, reboot once", "3 minutes"):
-        playbooks.run("revert", revert_force_domains=True)
+        playbooks.run("revert", boot_reboot="true", revert_force_domains="true")
     with step("6", "compare with what was there", "20 s"):
         check_reverted(host, before)
 
@@ -89,7 +83,7 @@ def show_evidence(host: Host) -> None:
 def check_idempotence(playbooks: Playbooks) -> None:
     """Nothing changed, no reboot, and few module runs."""
     boot_id = playbooks.host.ssh("cat /proc/sys/kernel/random/boot_id")
-    report = playbooks.run("site")
+    report = playbooks.run("site", boot_reboot="true")
     if report.changed:
         raise StepFailedError(f"a second run changed something: {', '.join(report.changed_tasks)}")
     if playbooks.host.ssh("cat /proc/sys/kernel/random/boot_id") != boot_id:
@@ -97,7 +91,9 @@ def check_idempotence(playbooks: Playbooks) -> None:
     runs = len(report.module_runs)
     print(f"    no change, no reboot, {runs} module runs on the host: {', '.join(report.module_runs)}")
     if runs > MODULE_RUNS_IN_SYNC:
-        raise StepFailedError(f"a run with nothing to do made {runs} module runs, expected at most {MODULE_RUNS_IN_SYNC}")
+        raise StepFailedError(
+            f"a run with nothing to do made {runs} module runs, expected at most {MODULE_RUNS_IN_SYNC}"
+        )
 
 
 def check_reverted(host: Host, before: dict[str, str]) -> None:

@@ -8,6 +8,8 @@ Contents of /etc, /boot and /var/lib are hashed; below /usr size and modificatio
 less. Images of the initramfs differ in their time stamps with every build, so their lists of names count.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -26,7 +28,7 @@ VOLATILE = (
 IMAGE_LISTERS = {"lsinitramfs": "/boot/initrd.img-", "lsinitrd": "/boot/initrd.img-"}
 
 
-def content(path, status):
+def content(path: str, status: os.stat_result) -> str:
     if stat.S_ISLNK(status.st_mode):
         return "-> " + os.readlink(path)
     if not stat.S_ISREG(status.st_mode):
@@ -39,7 +41,7 @@ def content(path, status):
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def image_names(path):
+def image_names(path: str) -> str:
     # dracut's lister wants an option to print bare names.
     for command in (["lsinitramfs", path], ["lsinitrd", "--list-only", path]):
         try:
@@ -51,8 +53,8 @@ def image_names(path):
     return "no lister"
 
 
-def main():
-    found = {}
+def main() -> None:
+    found: dict[str, str] = {}
     for top in ("/etc", "/boot", "/usr", "/var/lib"):
         for directory, directories, files in os.walk(top):
             directories[:] = [name for name in directories if os.path.join(directory, name) not in VOLATILE]

@@ -72,7 +72,8 @@ class Playbooks:
     def run(self, playbook: str, **variables: object) -> Report:
         report = self.host.directory / f"{playbook}.report.json"
         report.unlink(missing_ok=True)
-        command = ["ansible-playbook", "-i", str(self.write_inventory()), str(REPOSITORY / "playbooks" / f"{playbook}.yml")]
+        file = REPOSITORY / "playbooks" / f"{playbook}.yml"
+        command = ["ansible-playbook", "-i", str(self.write_inventory()), str(file)]
         if variables:
             command += ["-e", json.dumps(variables)]
         done = subprocess.run(command, cwd=REPOSITORY, env=_environment(report), stdin=subprocess.DEVNULL, check=False)
@@ -145,9 +146,8 @@ def guest_devices(host: Host, deadline: float) -> list[GuestDevice]:
             return [GuestDevice(*match) for match in _GUEST_LINE.findall(text)]
         now = time.monotonic()
         if now - begun > deadline:
-            raise StepFailedError(
-                f"the guest was not ready within {deadline:.0f} s; its console shows last: {text.strip()[-300:] or 'nothing'}"
-            )
+            last = text.strip()[-300:] or "nothing"
+            raise StepFailedError(f"the guest was not ready within {deadline:.0f} s; its console shows last: {last}")
         if now - told >= 20:
             told = now
             print(f"    guest: {now - begun:.0f} of {deadline:.0f} s, {len(text)} bytes on its console", flush=True)

@@ -9,6 +9,7 @@ set -eu
 
 root=$1
 
+# shellcheck disable=SC2016 # expanded by the shell inside
 chroot "$root" sh -c '
   set -eu
   cd /tmp

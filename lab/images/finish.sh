@@ -83,6 +83,13 @@ step services
 systemctl mask $MASKED
 # shellcheck disable=SC2086
 systemctl disable $DISABLED
+# Disabling a daemon takes its sockets along.
+for socket in libvirtd libvirtd-ro virtlockd virtlogd; do
+  # trixie has virtlockd in a package of its own, which only a recommendation would install.
+  if [ -e "/usr/lib/systemd/system/$socket.socket" ] || [ -e "/lib/systemd/system/$socket.socket" ]; then
+    systemctl enable "$socket.socket"
+  fi
+done
 systemctl enable systemd-networkd.service ssh.service
 rm -f /etc/libvirt/qemu/networks/autostart/*
 rm -f /etc/ssh/ssh_host_rsa_key* /etc/ssh/ssh_host_ecdsa_key*

@@ -16,6 +16,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import check_components, make_plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import summary
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import running_generation
 
 
 def plain(value: t.Any) -> t.Any:
@@ -74,6 +75,7 @@ class ActionModule(ActionBase):
             "owned": host.ledger.summary(),
             "boot_id": host.boot_id,
             "boot_pending": host.boot["reboot_required"],
+            "boot_ours": running_generation(host.boot["running"]) is not None,
             "summary": summary(plan),
         }
 

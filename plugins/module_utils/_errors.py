@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""The exceptions of this collection: one tree, turned into ``fail_json`` in one place (``_module/_runtime.py``).
+"""The exceptions of this collection: one tree, turned into ``fail_json`` in one place (``_module/runtime.py``).
 
 Every message is written for the person who reads it on a console at night: it names the value or
 device, what was expected, and the option that would allow it.

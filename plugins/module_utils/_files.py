@@ -139,9 +139,12 @@ def write_atomic(path: str, data: bytes, meta: FileMeta | None = None) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         move_into_place(temporary, path, meta)
-    except BaseException:
+    except BaseException as exc:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(exc, OSError) and exc.filename is None:
+            # A full disk shows in a write, which knows a descriptor and no name.
+            raise OSError(exc.errno, exc.strerror, path) from exc
         raise
 
 

@@ -14,10 +14,11 @@ objects, each kept by the one part of the library that owns it:
 ``files``                 path → owner, content written, original (``_owned.py``)
 ``directories``           directories that we made, deepest last (``_owned.py``)
 ``kernel_args``           owner → arguments in order (``_cmdline/``)
+``kernel_line``           what may stand in boot entries at this moment (``_cmdline/block.py``)
 ``images``                image path → inputs and what was proven in it (``_initramfs/``)
 ``devices``               BDF address → identity, native driver, permanent MAC, names (``_pci/``)
 ``domains``               domain name → what we defined (``_libvirt/``)
-``hugepages``             pool → pages before and after us, in which boot (``_hugepages_writer.py``)
+``hugepages``             pool → pages before and after us, in which boot (``_hugepages/writer.py``)
 ========================  =====================================================================
 """
 
@@ -28,6 +29,7 @@ import copy
 import fcntl
 import json
 import os
+import pathlib
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerError
@@ -38,7 +40,7 @@ DIRECTORY = "/var/lib/virtfleet-passthrough"
 LEDGER_PATH = f"{DIRECTORY}/ledger.json"
 LOCK_PATH = "/run/virtfleet-passthrough.lock"
 
-SECTIONS = ("files", "directories", "kernel_args", "images", "devices", "domains", "hugepages")
+SECTIONS = ("files", "directories", "kernel_args", "kernel_line", "images", "devices", "domains", "hugepages")
 
 
 class Ledger:
@@ -51,11 +53,16 @@ class Ledger:
     @classmethod
     def read(cls, root: Root) -> Ledger:
         """What is recorded now; an empty ledger where there is none."""
-        text = root.read_text(LEDGER_PATH)
-        if text is None:
-            return cls()
         try:
-            data = json.loads(text)
+            data = json.loads(pathlib.Path(root.path(LEDGER_PATH)).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
+        except PermissionError as exc:
+            # Taken for "nothing is ours", everything of ours would count as somebody else's.
+            raise LedgerError(
+                f"{LEDGER_PATH} cannot be read by this user. It tells what this collection wrote on the host, and "
+                "reading it needs root: connect as root or set become: true"
+            ) from exc
         except ValueError as exc:
             raise LedgerError(
                 f"{LEDGER_PATH} is not readable as JSON ({exc}). It tells what this collection wrote on the host; "

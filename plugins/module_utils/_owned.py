@@ -68,16 +68,22 @@ def preview(root: Root, ledger: Ledger, wanted: OwnedFile) -> FileChange:
     present = root.read_bytes(wanted.path)
     record = ledger.section("files").get(wanted.path)
     if present is not None and present != wanted.content:
-        if record is None:
-            raise RefusedError(
-                f"{wanted.path} exists and was not written by virtfleet.passthrough: move it away if it is not needed"
-            )
-        if digest(present) != record["written"]:
-            raise RefusedError(
-                f"{wanted.path} was written by virtfleet.passthrough and changed by someone since: "
-                "move those lines to a file of their own, then remove it"
-            )
+        reason = obstacle(wanted.path, digest(present), record)
+        if reason is not None:
+            raise RefusedError(reason)
     return FileChange(wanted.path, present, wanted.content)
+
+
+def obstacle(path: str, present: str, record: t.Mapping[str, t.Any] | None) -> str | None:
+    """Why what lies at ``path``, of the digest ``present``, may not be overwritten; ``record`` is the ledger's."""
+    if record is None:
+        return f"{path} exists and was not written by virtfleet.passthrough: move it away if it is not needed"
+    if present != record["written"]:
+        return (
+            f"{path} was written by virtfleet.passthrough and changed by someone since: "
+            "move those lines to a file of their own, then remove it"
+        )
+    return None
 
 
 def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileChange:
@@ -165,12 +171,15 @@ def _without_our_lines(present: bytes, ours: bytes) -> bytes:
 
 
 def _remove_our_empty_directories(root: Root, ledger: Ledger) -> None:
+    """Take away the directories that we made and need no more. One that somebody else has put a file into stays,
+    and from then on is theirs."""
     directories = ledger.section("directories")
     for directory in sorted(directories, key=len, reverse=True):
+        if any(path.startswith(f"{directory}/") for path in ledger.section("files")):
+            continue
         with contextlib.suppress(OSError):
             os.rmdir(root.path(directory))
-        if not root.exists(directory):
-            del directories[directory]
+        del directories[directory]
 
 
 def diff_entry(change: FileChange) -> dict[str, t.Any]:

@@ -101,6 +101,10 @@ boot_pending:
   description: Whether the next boot gets another kernel command line than the running one.
   returned: success
   type: bool
+boot_ours:
+  description: Whether the running system was started with our boot generation on its command line.
+  returned: success
+  type: bool
 summary:
   description: The plan as lines for people.
   returned: success

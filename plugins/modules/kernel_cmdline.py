@@ -40,7 +40,7 @@ options:
     description:
       - Owner to list of arguments, for several owners at once; the boot configuration is then generated only once.
       - An empty list takes the owner's arguments away. Owners that are not named keep theirs.
-      - Used instead of O(args) and O(owner).
+      - Used instead of O(args) and O(owner), with O(state=present).
     type: dict
   state:
     description:

@@ -14,6 +14,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from ansible.plugins.action import ActionBase
 from ansible.plugins.callback import CallbackBase
@@ -34,14 +35,14 @@ def _count_module_runs(journal: Path) -> None:
     def counted(self: Any, module_name: str | None = None, *args: Any, **kwargs: Any) -> Any:
         # Tasks run in processes of their own: lines that are appended do not get lost between them.
         with journal.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps([self._task_vars_host(kwargs), module_name or self._task.action]) + "\n")
+            stream.write(json.dumps([host_of(kwargs), module_name or self._task.action]) + "\n")
         return start_module(self, module_name, *args, **kwargs)
 
-    def host_of(_self: Any, kwargs: dict[str, Any]) -> str:
-        return str((kwargs.get("task_vars") or {}).get("inventory_hostname", "?"))
+    def host_of(arguments: dict[str, Any]) -> str:
+        return str((arguments.get("task_vars") or {}).get("inventory_hostname", "?"))
 
-    ActionBase._task_vars_host = host_of
-    ActionBase._execute_module = counted
+    # For the whole life of this process; Ansible has no hook here.
+    mock.patch.object(ActionBase, "_execute_module", counted).start()
 
 
 class CallbackModule(CallbackBase):

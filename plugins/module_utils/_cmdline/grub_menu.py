@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shlex
 import typing as t
 
@@ -20,6 +21,10 @@ _INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
 
 # How 10_linux marks the entries that it makes for recovery, on Debian (single) and Ubuntu (recovery).
 _RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
+
+# grub-mkconfig names the generator of every part; those that make entries for this system's Linux kernels.
+_PART = re.compile(r"### (BEGIN|END) (\S+) ###")
+_LINUX_GENERATORS = re.compile(r"\d+_linux(_zfs)?")
 
 ENVIRONMENT_HEADER = "# GRUB Environment Block"
 
@@ -33,6 +38,7 @@ class MenuEntry:
     kernel_path: str | None
     args: tuple[str, ...]
     initrd: str | None
+    managed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +71,14 @@ class _MenuParser:
         # What each open brace belongs to.
         self._braces: list[str] = []
         self._entry: dict[str, t.Any] | None = None
+        # The generator of the part that we are in; None where the file names none.
+        self._generator: str | None = None
 
     def parse(self, text: str) -> GrubMenu:
         for line in text.splitlines():
+            part = _PART.fullmatch(line.strip())
+            if part is not None:
+                self._generator = os.path.basename(part.group(2)) if part.group(1) == "BEGIN" else ""
             words = _words(line)
             if words:
                 self._take(words)
@@ -111,7 +122,14 @@ class _MenuParser:
         elif closed == "menuentry" and self._entry is not None:
             entry = self._entry
             self._entries.append(
-                MenuEntry(entry["names"], entry["title"], entry["kernel"], entry["args"], entry["initrd"])
+                MenuEntry(
+                    entry["names"],
+                    entry["title"],
+                    entry["kernel"],
+                    entry["args"],
+                    entry["initrd"],
+                    managed=self._generator is None or _LINUX_GENERATORS.fullmatch(self._generator) is not None,
+                )
             )
             self._entry = None
 
@@ -167,6 +185,7 @@ def to_entries(menu: GrubMenu, environment: t.Mapping[str, str]) -> tuple[Entry,
             args=entry.args,
             default=entry is chosen,
             rescue=bool(_RESCUE_ARGUMENTS.intersection(entry.args)),
+            managed=entry.managed,
             initrd=entry.initrd,
         )
         for entry in linux

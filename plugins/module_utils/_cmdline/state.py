@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import in_order
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import find_block, split
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+
+# GRUB puts the kernel's path in front, the EFI stub's loaders the initramfs.
+_ADDED_BY_LOADERS = ("BOOT_IMAGE=", "initrd=")
+# Variables in GRUB's entries, and how what they become begins (Ubuntu's 10_linux).
+_EXPANDED: t.Final[t.Mapping[str, str]] = {"$vt_handoff": "vt.handoff="}
 
 
 def running_arguments(root: Root) -> list[str]:
@@ -23,36 +29,41 @@ def running_arguments(root: Root) -> list[str]:
     return split(root.read_text("/proc/cmdline") or "")
 
 
-def describe(root: Root, ledger: Ledger, entries: t.Sequence[Entry], bootloader: str | None) -> dict[str, t.Any]:
+def describe(
+    root: Root, owners: t.Mapping[str, t.Sequence[str]], entries: t.Sequence[Entry], bootloader: str | None
+) -> dict[str, t.Any]:
     """The return keys of ``kernel_cmdline_info``: running, next_boot, entries, bootloader, owners, reboot_required."""
     running = running_arguments(root)
     next_boot = next((list(entry.args) for entry in entries if entry.default), [])
-    owners: dict[str, list[str]] = {
-        owner: list(arguments) for owner, arguments in sorted(ledger.section("kernel_args").items())
-    }
     return {
         "running": running,
         "next_boot": next_boot,
         "entries": [entry.to_json() for entry in entries],
         "bootloader": bootloader,
-        "owners": owners,
+        "owners": {owner: list(arguments) for owner, arguments in sorted(owners.items()) if arguments},
         "reboot_required": differs_from_running(next_boot, running),
     }
 
 
 def differs_from_running(next_boot: t.Sequence[str], running: t.Sequence[str]) -> bool:
-    """Whether the next boot gets another command line; what the loader adds itself does not count.
-
-    GRUB puts ``BOOT_IMAGE=`` in front; an initramfs-less ``root=`` and the like are part of both.
-    """
-    ours = [token for token in running if not token.startswith(("BOOT_IMAGE=", "initrd="))]
-    return bool(next_boot) and find_block(ours, next_boot) is None
+    """Whether the next boot gets another command line; tokens that boot loaders add themselves do not count."""
+    planned = [token for token in next_boot if not token.startswith("$")]
+    added = (*_ADDED_BY_LOADERS, *(_EXPANDED[token] for token in next_boot if token in _EXPANDED))
+    given = [token for token in running if not token.startswith(added)]
+    return bool(next_boot) and given != planned
 
 
 def read_boot_state(root: Root, ledger: Ledger) -> dict[str, t.Any]:
-    """What the plan needs; where no loader is recognised ``bootloader`` is ``None`` and ``reason`` says why."""
+    """What the plan needs besides: ``reason`` why no loader was recognised (``bootloader`` is ``None`` then), and
+    ``intact``: whether the file that carries our part is as we wrote it, with ``obstacle`` where it is not ours."""
+    owners = ledger.section("kernel_args")
     try:
         loader: Loader = find_loader(root)
     except HostStateError as exc:
-        return {**describe(root, ledger, (), None), "reason": str(exc)}
-    return {**describe(root, ledger, loader.entries(), loader.name), "reason": None}
+        return {**describe(root, owners, (), None), "reason": str(exc), "intact": True, "obstacle": None}
+    state = {**describe(root, owners, loader.entries(), loader.name), "reason": None}
+    try:
+        change = loader.preview(ledger, in_order(owners))
+    except RefusedError as exc:
+        return {**state, "intact": False, "obstacle": exc.reason}
+    return {**state, "intact": not change.changed, "obstacle": None}

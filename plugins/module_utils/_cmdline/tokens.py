@@ -16,20 +16,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 # What a POSIX shell (GRUB's configuration), GRUB's own script language and the kernel all read as written.
 _PLAIN_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
 
-# Parameters that mean something several times; Documentation/admin-guide/kernel-parameters.txt.
-REPEATABLE = frozenset(
-    {
-        "console",
-        "earlycon",
-        "video",
-        "hugepages",
-        "hugepagesz",
-        "memmap",
-        "pci",
-        "dyndbg",
-        "initcall_blacklist",
-        "rootflags",
-    }
+# Parameters that mean something several times: Documentation/admin-guide/kernel-parameters.txt, dracut.cmdline(7),
+# kernel-command-line(7) of systemd. Names have "_" for "-" here.
+_REPEATABLE = re.compile(
+    r"console|earlycon|video|hugepages|hugepagesz|memmap|pci|dyndbg|initcall_blacklist|modprobe\.blacklist"
+    r"|module_blacklist|ip|ifname|nameserver|bond|bridge|vlan|team|rd\..*|systemd\..*|udev\..*"
 )
 
 
@@ -91,5 +82,5 @@ def conflicts(foreign: t.Sequence[str], wanted: t.Sequence[str]) -> list[tuple[s
         (theirs, ours)
         for ours in wanted
         for theirs in foreign
-        if key(theirs) == key(ours) and theirs != ours and key(ours) not in REPEATABLE
+        if key(theirs) == key(ours) and theirs != ours and not _REPEATABLE.fullmatch(key(ours))
     ]

@@ -12,6 +12,13 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import (
+    in_order,
+    record_blocks,
+    recorded_blocks,
+    with_block,
+    without_block,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
@@ -19,7 +26,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tok
     check_argument,
     conflicts,
     find_block,
-    replace_block,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
@@ -57,76 +63,91 @@ def set_owners(
     asked = {owner: [check_argument(argument) for argument in args] for owner, args in wanted.items()}
     loader = find_loader(root)
     entries = loader.entries()
+    blocks = recorded_blocks(ledger)
     owned = ledger.section("kernel_args")
-    old = _in_order(owned)
-    for owner, args in asked.items():
-        _refuse_conflicts(entries, old, owner, args)
-    owners = {**owned, **{owner: _needed(entries, old, owner in owned, args) for owner, args in asked.items()}}
-    new = _in_order(owners)
-    after = tuple(_with_arguments(entry, old, new) for entry in entries)
-    changed = new != old or after != entries
+    owners = {**owned, **{owner: _needed(entries, blocks, owner in owned, args) for owner, args in asked.items()}}
+    for owner in asked:
+        _refuse_conflicts(entries, blocks, owners, owner)
+    new = in_order(owners)
+    after = tuple(_with_block(entry, blocks, new) for entry in entries)
+    carrier = loader.preview(ledger, new)
+    changed = after != entries or carrier.changed or new != in_order(owned)
     warnings: tuple[str, ...] = ()
-    if changed and not check_mode:
-        changes = _write(run, ledger, loader, owners, new, after)
+    if not check_mode and (changed or blocks != [block for block in [new] if block]):
+        changes = _write(run, ledger, loader, _Target(owners, blocks, new, after))
         warnings = tuple(change.note for change in changes if change.note)
         after = find_loader(root).entries()
-    return ArgumentsChange(changed, describe(root, ledger, after, loader.name), _diff(entries, after), warnings)
+    diff = (*_diff(entries, after), *([_owned.diff_entry(carrier)] if carrier.changed else []))
+    return ArgumentsChange(changed, describe(root, owners, after, loader.name), diff, warnings)
 
 
-def _needed(entries: t.Sequence[Entry], ours: t.Sequence[str], owns: bool, args: list[str]) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """Where a change leads: ``blocks`` may stand in entries now, ``block`` is to, which makes them ``entries``."""
+
+    owners: t.Mapping[str, t.Sequence[str]]
+    blocks: t.Sequence[t.Sequence[str]]
+    block: t.Sequence[str]
+    entries: t.Sequence[Entry]
+
+
+def _needed(entries: t.Sequence[Entry], blocks: t.Sequence[t.Sequence[str]], owns: bool, args: list[str]) -> list[str]:
     """Nothing where somebody else gave every entry what is asked: writing it twice would make it ours to remove."""
-    bootable = [entry for entry in entries if not entry.rescue]
-    stands = bool(bootable) and all(find_block(_foreign(entry, ours), args) is not None for entry in bootable)
+    bootable = [entry for entry in entries if entry.takes_arguments]
+    stands = bool(bootable) and all(
+        find_block(without_block(entry.args, blocks), args) is not None for entry in bootable
+    )
     return [] if stands and not owns else args
 
 
-def _write(
-    run: Runner,
-    ledger: Ledger,
-    loader: Loader,
-    owners: t.Mapping[str, t.Sequence[str]],
-    arguments: t.Sequence[str],
-    expected: t.Sequence[Entry],
-) -> tuple[_owned.FileChange, ...]:
-    """The ledger first, so that a power cut in between leaves a run that finishes the rest next time."""
+def _write(run: Runner, ledger: Ledger, loader: Loader, target: _Target) -> tuple[_owned.FileChange, ...]:
+    """The ledger names both the old and the new run until the entries are known to hold the new one, so that a
+    run that is cut off in between is recognised and finished by the next."""
     section = ledger.section("kernel_args")
     before = dict(section)
+    record_blocks(ledger, *(target.blocks or [[]]), target.block)
     section.clear()
-    section.update({owner: list(args) for owner, args in owners.items() if args})
+    section.update({owner: list(args) for owner, args in target.owners.items() if args})
+    ledger.save()
     try:
-        changes = loader.write(run, ledger, arguments, expected)
+        changes = loader.write(run, ledger, target.block, target.entries)
     except BaseException:
         section.clear()
         section.update(before)
+        record_blocks(ledger, *(target.blocks or [[]]))
         ledger.save()
         raise
+    record_blocks(ledger, target.block)
     ledger.save()
     return changes
 
 
-def _in_order(owned: t.Mapping[str, t.Sequence[str]]) -> list[str]:
-    return [argument for owner in sorted(owned) for argument in owned[owner]]
-
-
-def _foreign(entry: Entry, ours: t.Sequence[str]) -> list[str]:
-    return replace_block(entry.args, ours, []) if find_block(entry.args, ours) is not None else list(entry.args)
-
-
-def _refuse_conflicts(entries: t.Sequence[Entry], ours: t.Sequence[str], owner: str, wanted: t.Sequence[str]) -> None:
+def _refuse_conflicts(
+    entries: t.Sequence[Entry],
+    blocks: t.Sequence[t.Sequence[str]],
+    owners: t.Mapping[str, t.Sequence[str]],
+    owner: str,
+) -> None:
+    wanted = owners[owner]
+    for other, args in owners.items():
+        for theirs, token in conflicts(args if other != owner else (), wanted):
+            raise RefusedError(
+                f"'{token}' (wanted by {owner}) contradicts '{theirs}' of the owner {other}: take one of them away"
+            )
     for entry in entries:
-        if entry.rescue:
+        if not entry.takes_arguments:
             continue
-        for theirs, token in conflicts(_foreign(entry, ours), wanted):
+        for theirs, token in conflicts(without_block(entry.args, blocks), wanted):
             raise RefusedError(
                 f"'{token}' (wanted by {owner}) contradicts '{theirs}', which somebody else put on the command line of "
                 f"'{entry.title}': take one of them away"
             )
 
 
-def _with_arguments(entry: Entry, old: t.Sequence[str], new: t.Sequence[str]) -> Entry:
-    if entry.rescue:
+def _with_block(entry: Entry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> Entry:
+    if not entry.takes_arguments:
         return entry
-    return dataclasses.replace(entry, args=tuple(replace_block(entry.args, old, new)))
+    return dataclasses.replace(entry, args=tuple(with_block(entry.args, blocks, new)))
 
 
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -23,8 +24,8 @@ ALLOW_LAST_DISPLAY = "last_display"
 def read_dependencies(root: Root, devices: t.Sequence[Device]) -> tuple[Dependency, ...]:
     """Storage, network and display functions that the host uses, ordered by address."""
     found = [
-        *storage_dependencies(root),
-        *network_dependencies(root, devices, ssh_peer()),
+        *storage_dependencies(root, devices),
+        *network_dependencies(root, devices, ssh_peer(os.environ)),
         *_display_dependencies(devices),
     ]
     return tuple(sorted(found, key=lambda dependency: (dependency.address, dependency.kind, dependency.detail)))

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import struct
 import typing as t
@@ -125,7 +124,7 @@ def _peer_address(peer: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Add
         return None
 
 
-def ssh_peer(environment: t.Mapping[str, str] = os.environ) -> str | None:
+def ssh_peer(environment: t.Mapping[str, str]) -> str | None:
     """The client's address of the SSH session that we run in; sudo may have dropped it."""
     words = environment.get("SSH_CONNECTION", "").split()
     return words[0] if words else None

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils import _hugepages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu import state as cpu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import pages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import state as initramfs_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import cpu_vendor, read_iommu
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -35,7 +35,7 @@ class ReadState(t.Protocol):
 
 READERS: t.Final[t.Mapping[str, ReadState]] = {
     "vfio": vfio_state.read_state,
-    "hugepages": _hugepages.read_state,
+    "hugepages": pages.read_state,
     "cpu_isolation": cpu_state.read_state,
     "initramfs": initramfs_state.read_state,
     "libvirt_host": libvirt_state.read_host_state,

@@ -88,18 +88,6 @@ def read_image(root: Root, run: Runner, path: str, patterns: t.Collection[str] =
     return Listing(tuple(sorted(collector.names)), collector.contents)
 
 
-def extract(listing: Listing, into: str) -> list[str]:
-    """Write the files that were read below the directory ``into`` (a real path); gives their real paths."""
-    written = []
-    for name, content in sorted(listing.contents.items()):
-        target = os.path.join(into, name)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as stream:
-            stream.write(content)
-        written.append(target)
-    return written
-
-
 class _Collector:
     def __init__(self, patterns: t.Collection[str]) -> None:
         # Compiled into one, because every name of the image is asked for.

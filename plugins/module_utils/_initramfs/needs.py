@@ -11,12 +11,10 @@ from __future__ import annotations
 import os
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.kernel_modules import (
     NeededModules,
     needed_modules,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Need, need_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import MODULES, OWNER
@@ -39,11 +37,3 @@ def table_written(root: Root) -> int:
 
 def early_binding_modules(root: Root, kernel: str) -> NeededModules:
     return needed_modules(root, kernel, MODULES)
-
-
-def early_binding_need(root: Root, ledger: Ledger, generator: Generator, kernel: str) -> Need:
-    """What the image of ``kernel`` must hold now; empty where nothing is held early."""
-    files = installed_digests(root, ledger)
-    if not files:
-        return Need()
-    return need_for(generator.name, files, early_binding_modules(root, kernel).loadable)

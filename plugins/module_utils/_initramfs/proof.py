@@ -76,7 +76,7 @@ def shortfalls(need: Need, found: Found) -> list[str]:
             troubles.append(f"lacks {pattern}")
         elif digests and sha256 is not None and sha256 not in digests:
             troubles.append(f"holds another version of {pattern}")
-    troubles += [f"lacks the module {module}" for module in need.modules if module not in found.modules]
+    troubles += [f"lacks module {module}" for module in need.modules if module not in found.modules]
     wanted = (*need.files, *need.taken_along)
     unwanted = our_patterns().difference(wanted)
     return troubles + [

@@ -11,8 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import HOLDING_DRIVERS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import HOLDING_DRIVERS, Device
 
 GROUPS = "/sys/kernel/iommu_groups"
 UNITS = "/sys/class/iommu"
@@ -27,7 +26,7 @@ AMD = "AuthenticAMD"
 HARMLESS_DRIVERS = HOLDING_DRIVERS | {"pcieport"}
 
 _HARDWARE_TABLES = {"DMAR": "dmar", "IVRS": "ivrs", "VIOT": "viot", "IORT": "iort"}
-_TURNED_OFF = ("intel_iommu=off", "amd_iommu=off", "iommu=off", "iommu=soft")
+TURNED_OFF = ("intel_iommu=off", "amd_iommu=off", "iommu=off", "iommu=soft")
 
 
 def cpu_vendor(root: Root) -> str:
@@ -93,7 +92,7 @@ def _remaps_interrupts(root: Root) -> bool:
 
 
 def _why_not(hardware: str | None, units: t.Sequence[str], running: t.Sequence[str]) -> str:
-    off = next((argument for argument in running if argument in _TURNED_OFF), None)
+    off = next((argument for argument in running if argument in TURNED_OFF), None)
     if off is not None:
         return f"turned off by '{off}' on the kernel command line"
     if hardware is None:

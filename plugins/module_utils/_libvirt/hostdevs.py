@@ -13,17 +13,16 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import HARMLESS_DRIVERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import PciHostdev
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
-    BASE_CLASS_BRIDGE,
     BASE_CLASS_DISPLAY,
     Device,
+    is_bridge_class,
 )
 
 # vfio-pci and its variants (mlx5_vfio_pci, hisi-acc-vfio-pci, xe-vfio-pci, …; drivers/vfio/pci in the kernel).
 _VFIO_DRIVER = re.compile(r"(?:.*[-_])?vfio[-_]pci")
-# Drivers that leave the group's DMA to vfio: they set driver_managed_dma (kernel, drivers/pci).
-_HARMLESS_MATES = frozenset(("pci-stub", "pcieport", "shpchp"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Function:
     @classmethod
     def from_device(cls, device: Device) -> Function:
         return cls(
-            str(device.address), device.class_code, _is_bridge(device.class_code), device.driver, device.iommu_group
+            str(device.address), device.class_code, device.is_bridge, device.driver, device.iommu_group
         )
 
     @property
@@ -60,10 +59,6 @@ class Claim:
         return dataclasses.asdict(self)
 
 
-def _is_bridge(class_code: str) -> bool:
-    return class_code.startswith(BASE_CLASS_BRIDGE)
-
-
 def read_function(root: Root, address: str) -> Function | None:
     """One function from sysfs, ``None`` where there is none at the address."""
     base = f"/sys/bus/pci/devices/{address}"
@@ -75,7 +70,7 @@ def read_function(root: Root, address: str) -> Function | None:
     return Function(
         address,
         class_code,
-        _is_bridge(class_code),
+        is_bridge_class(class_code),
         root.link_name(f"{base}/driver"),
         int(group) if group is not None else None,
     )
@@ -185,7 +180,7 @@ def _mates_in_use(
             or mate.is_bridge
             or mate.is_on_vfio
             or mate.driver is None
-            or mate.driver in _HARMLESS_MATES
+            or mate.driver in HARMLESS_DRIVERS
         ):
             continue
         yield RefusedError(

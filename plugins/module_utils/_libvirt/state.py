@@ -54,11 +54,16 @@ _UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/sys
 # What has to be enabled in each of libvirt's two layouts (https://libvirt.org/daemons.html).
 _LAYOUTS: t.Mapping[str, tuple[str, ...]] = {
     "modular": ("virtqemud.socket", "virtlogd.socket"),
-    "monolithic": ("libvirtd.service", "virtlogd.socket"),
+    "monolithic": ("libvirtd.socket", "virtlogd.socket"),
+}
+# A daemon that waits at its socket ends when it is idle, and one that runs without needs no socket.
+_SERVES_AS_WELL: t.Mapping[str, str] = {
+    "libvirtd.socket": "libvirtd.service",
+    "virtqemud.socket": "virtqemud.service",
 }
 
 
-def read_domains_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def read_domains_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Definitions of the wanted domains, PCI functions claimed by all, what libvirt can do, free huge pages.
 
     ``available``: libvirt answered, or there was nothing to ask; else ``reason`` says why not and ``domains`` come
@@ -92,7 +97,7 @@ def _ask_libvirt(uri: str) -> tuple[Capabilities, tuple[DomainState, ...]]:
         return read_capabilities(conn), all_snapshots(conn)
 
 
-def read_host_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def read_host_state(root: Root, run: Runner, _ledger: Ledger, _wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Which parts of libvirt are installed, which units it needs, and which of these are enabled and active."""
     missing = [name for name, paths in _PROGRAMS.items() if first_existing(root, paths) is None]
     if not _has_python_libvirt(root):
@@ -104,7 +109,7 @@ def read_host_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[s
         "ostree": root.exists("/run/ostree-booted"),
         "missing": missing,
         "units": list(units),
-        "disabled": [unit for unit in units if not _is_enabled(root, unit)],
+        "disabled": [unit for unit in units if not _any_enabled(root, _either(unit))],
         "inactive": _inactive(root, run, units),
     }
 
@@ -145,10 +150,18 @@ def _inactive(root: Root, run: Runner, units: t.Sequence[str]) -> list[str]:
     if not units or not root.is_live or not root.exists("/run/systemd/system"):
         return []
     # The exit status only says that some unit is inactive; the lines say which.
-    words = run(["systemctl", "is-active", *units]).stdout.split()
-    if len(words) != len(units):
+    asked = [name for unit in units for name in _either(unit)]
+    words = run(["systemctl", "is-active", *asked]).stdout.split()
+    if len(words) != len(asked):
         return list(units)
-    return [unit for unit, word in zip(units, words) if word not in ("active", "activating", "reloading")]
+    active = {name for name, word in zip(asked, words) if word in ("active", "activating", "reloading")}
+    return [unit for unit in units if active.isdisjoint(_either(unit))]
+
+
+def _either(unit: str) -> tuple[str, ...]:
+    """The unit, and the one that does as well."""
+    other = _SERVES_AS_WELL.get(unit)
+    return (unit,) if other is None else (unit, other)
 
 
 def _os_release(root: Root) -> dict[str, t.Any]:

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
     HugepagesState,
     format_size,
     parse_overcommit,
@@ -22,7 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages i
     read_hugepages,
     resolve,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_writer import Kernel, Wanted, apply
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.writer import Kernel, Wanted, apply
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 

@@ -37,6 +37,10 @@ def change(module: AnsibleModule, run: Runner) -> Result:
 def _wanted(params: t.Mapping[str, t.Any], ledger: Ledger) -> dict[str, list[str]]:
     """Owner to all arguments that it shall have."""
     if params["owners"] is not None:
+        if params["args"] or params["state"] != "present":
+            raise InputError(
+                "owners goes with state=present and without args: an empty list takes an owner's arguments away"
+            )
         return {owner: _argument_list(owner, args) for owner, args in params["owners"].items()}
     owner: str = params["owner"]
     args: list[str] = params["args"]
@@ -60,7 +64,7 @@ def inform(module: AnsibleModule, _run: Runner) -> Result:
     """Body of ``kernel_cmdline_info``."""
     root = Root(module.params["root"])
     loader = find_loader(root)
-    return Result(data=describe(root, Ledger.read(root), loader.entries(), loader.name))
+    return Result(data=describe(root, Ledger.read(root).section("kernel_args"), loader.entries(), loader.name))
 
 
 def _check_bootloader(root: Root, wanted: str) -> None:

@@ -74,7 +74,7 @@ def request_from(params: t.Mapping[str, t.Any]) -> Request:
     )
 
 
-def body(module: AnsibleModule, run: Runner) -> Result:
+def body(module: AnsibleModule, _run: Runner) -> Result:
     """Run one request against this host's libvirt."""
     require_libvirt(module)
     check_uri(module.params["uri"])

@@ -38,7 +38,7 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-def body(module: AnsibleModule, run: Runner) -> Result:
+def body(module: AnsibleModule, _run: Runner) -> Result:
     """Read the domains asked for; writes nothing."""
     root = Root(module.params["root"])
     if root.is_live:

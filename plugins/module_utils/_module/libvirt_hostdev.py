@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-def body(module: AnsibleModule, run: Runner) -> Result:
+def body(module: AnsibleModule, _run: Runner) -> Result:
     """Change one device of one domain on this host."""
     params = module.params
     require_libvirt(module)

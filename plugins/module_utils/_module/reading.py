@@ -27,7 +27,8 @@ if t.TYPE_CHECKING:
 def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
     """Body of the module that the action plugin ``host_plan`` runs on the host."""
     root = Root(module.params["root"])
-    return Result(data={"state": read_host(root, run, module.params["wanted"], module.params["components"]), "effective_uid": os.geteuid()})
+    state = read_host(root, run, module.params["wanted"], module.params["components"])
+    return Result(data={"state": state, "effective_uid": os.geteuid()})
 
 
 def groups_facts(module: AnsibleModule, _run: Runner) -> Result:

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import traceback
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
@@ -16,6 +18,16 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+
+_ADVICE: t.Mapping[int, str] = {
+    errno.ENOSPC: "Make room on that file system and run again",
+    errno.EDQUOT: "Make room in that quota and run again",
+    errno.EROFS: "The file system is mounted read-only: an error on its disk may be the reason, see the kernel log",
+    errno.EIO: "The disk may be failing, see the kernel log",
+    errno.EACCES: "Connect as root or set become: true",
+    errno.EPERM: "Connect as root or set become: true; a security module may deny it to root too",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +52,13 @@ def module_runner(module: AnsibleModule) -> Runner:
     return run
 
 
+def system_refusal(exc: OSError) -> str:
+    """A system call's failure as a sentence: what it was about, what the system said, what to do where that is known."""
+    where = f" at {exc.filename}" if exc.filename else ""
+    advice = _ADVICE.get(exc.errno or 0)
+    return f"The system stopped this module{where}: {exc.strerror or exc}" + (f". {advice}" if advice else "")
+
+
 def run_module(module: AnsibleModule, body: t.Callable[[AnsibleModule, Runner], Result]) -> t.NoReturn:
     """Run ``body`` and end the module: with its result, or with the message of its error."""
     try:
@@ -48,6 +67,8 @@ def run_module(module: AnsibleModule, body: t.Callable[[AnsibleModule, Runner], 
         module.fail_json(msg=str(exc), refusals=[{"device": exc.device, "reason": exc.reason, "allow": exc.allow}])
     except PassthroughError as exc:
         module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg=system_refusal(exc), exception=traceback.format_exc())
     for warning in result.warnings:
         module.warn(warning)
     reported: dict[str, t.Any] = {"changed": result.changed, **result.data}

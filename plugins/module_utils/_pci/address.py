@@ -44,7 +44,3 @@ class Address:
     def slot(self) -> str:
         """``0000:01:00``, what all functions of one slot share."""
         return f"{self.domain:04x}:{self.bus:02x}:{self.device:02x}"
-
-    @property
-    def devfn(self) -> int:
-        return self.device << 3 | self.function

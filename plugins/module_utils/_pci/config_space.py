@@ -48,10 +48,6 @@ class ConfigSpace:
         """0 endpoint, 1 PCI-to-PCI bridge, 2 CardBus bridge."""
         return self.u8(_HEADER_TYPE) & 0x7F
 
-    @property
-    def multifunction_bit(self) -> bool:
-        return bool(self.u8(_HEADER_TYPE) & 0x80)
-
     def extended_capability(self, wanted: int) -> int | None:
         """Offset of an extended capability, or ``None``; a looping list ends the search."""
         offset = _EXTENDED_START

@@ -16,6 +16,15 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 # PCI Code and ID Assignment Specification, base classes and sub-classes that decide something here.
 BASE_CLASS_BRIDGE = "06"
 BASE_CLASS_DISPLAY = "03"
+BASE_CLASS_STORAGE = "01"
+
+# Drivers that hold a device for a guest or keep it from everybody: never what it would have without us.
+HOLDING_DRIVERS = frozenset({"vfio-pci", "pci-stub", "xen-pciback"})
+
+
+def is_bridge_class(class_code: str) -> bool:
+    """Whether four digits of a class name a bridge of any kind; some show it in their header type alone."""
+    return class_code.startswith(BASE_CLASS_BRIDGE)
 
 
 @dataclasses.dataclass(frozen=True)

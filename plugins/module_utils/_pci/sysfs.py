@@ -18,8 +18,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.config_space import ConfigSpace
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
     BASE_CLASS_DISPLAY,
+    HOLDING_DRIVERS,
     Device,
     Identity,
+    is_bridge_class,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import ModuleAliases
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.names import PciNames
@@ -27,9 +29,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.permane
 
 DEVICES = "/sys/bus/pci/devices"
 SLOTS = "/sys/bus/pci/slots"
-
-# Drivers that hold a device for a guest or keep it from everybody: never what it would have without us.
-HOLDING_DRIVERS = frozenset({"vfio-pci", "pci-stub", "xen-pciback"})
 
 _PCI_COMPONENT = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
@@ -75,7 +74,7 @@ class _Reader:
             identity=identity,
             class_code=class_code,
             revision=(self._root.read_word(f"{base}/revision") or "0x00")[2:],
-            is_bridge=config.header_type in (1, 2) or class_code.startswith("06"),
+            is_bridge=config.header_type in (1, 2) or is_bridge_class(class_code),
             class_name=self._names.class_name(class_code) if self._names else None,
             name=self._names.device_name(identity) if self._names else None,
             driver=driver,

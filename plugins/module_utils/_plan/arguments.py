@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import conflicts, find_block, key
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.foreign import foreign_arguments, own_entries
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Change, HostState, Refusal
 
 
@@ -32,38 +33,35 @@ def judge_arguments(
     Rescue entries are left out. ``keys`` are parameter names that this component manages besides those in
     ``wanted``: one that still runs and is gone from the next boot waits for the reboot.
     """
-    written: list[str] = list(host.ledger.section("kernel_args").get(owner, []))
-    entries = [entry for entry in host.boot["entries"] if not entry["rescue"]]
     if host.boot["bootloader"] is None:
         return _without_loader(host, owner, wanted)
+    written: list[str] = list(host.ledger.section("kernel_args").get(owner, []))
+    entries = own_entries(host)
     lacking = [entry for entry in entries if find_block(entry["args"], wanted) is None]
     stale = [argument for argument in written if argument not in wanted]
-    refusals = tuple(
+    changes: list[Change] = []
+    if lacking or stale:
+        before, after = " ".join(written) or None, " ".join(wanted) or None
+        changes.append(Change(f"kernel arguments of {owner}", before, after, after_reboot=True))
+    elif written and not host.boot.get("intact", True):
+        changes.append(Change(f"configuration of {host.boot['bootloader']}", "without our arguments", "with them"))
+    refusals = [
         Refusal(
             None, f"'{ours}' (wanted by {owner}) contradicts '{theirs}', which somebody else put on the command line"
         )
-        for theirs, ours in _foreign_conflicts(host, entries, wanted)
-    )
-    changes: tuple[Change, ...] = ()
-    if lacking or stale:
-        before, after = " ".join(written) or None, " ".join(wanted) or None
-        changes = (Change(f"kernel arguments of {owner}", before, after, after_reboot=True),)
+        for theirs, ours in _foreign_conflicts(host, wanted)
+    ]
+    if changes and host.boot.get("obstacle") is not None:
+        refusals.append(Refusal(None, str(host.boot["obstacle"])))
     managed = {key(argument) for argument in (*written, *wanted)} | set(keys)
     running, next_boot = host.boot["running"], host.boot["next_boot"]
     leftover = [argument for argument in running if key(argument) in managed and argument not in next_boot]
     pending = find_block(running, wanted) is None or bool(leftover)
-    return ArgumentsVerdict(changes, pending and not changes, refusals)
+    return ArgumentsVerdict(tuple(changes), pending and not changes, tuple(refusals))
 
 
-def _foreign_conflicts(
-    host: HostState, entries: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[str]
-) -> list[tuple[str, str]]:
-    ours = {argument for arguments in host.ledger.section("kernel_args").values() for argument in arguments}
-    found = [
-        pair
-        for entry in entries
-        for pair in conflicts([argument for argument in entry["args"] if argument not in ours], wanted)
-    ]
+def _foreign_conflicts(host: HostState, wanted: t.Sequence[str]) -> list[tuple[str, str]]:
+    found = (pair for _title, line in foreign_arguments(host, wanted) for pair in conflicts(line, wanted))
     return list(dict.fromkeys(found))
 
 

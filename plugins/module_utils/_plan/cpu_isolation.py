@@ -25,6 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool
 
 OWNER = "cpu_isolation"
 
@@ -102,11 +103,7 @@ def _cpus(value: t.Any, option: str) -> tuple[int, ...]:
 
 def _switch(wanted: t.Mapping[str, t.Any], name: str) -> bool:
     value = wanted.get(name)
-    if value is None:
-        return bool(DEFAULTS[name])
-    if not isinstance(value, bool):
-        raise InputError(f"cpu_isolation {name} is '{value}': expected true or false")
-    return value
+    return as_bool(DEFAULTS[name] if value is None else value, f"cpu_isolation {name}")
 
 
 def _warnings(isolation: Isolation, topology: Topology, domain_cpus: tuple[int, ...]) -> tuple[str, ...]:

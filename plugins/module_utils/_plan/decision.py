@@ -31,7 +31,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Refusal,
     Verdict,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import UnresolvedDeviceError, select
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import (
+    UnresolvedDeviceError,
+    parse_entries,
+    select,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_list, as_mapping
 
 # In the order in which they are written and shown.
 COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
@@ -85,21 +90,29 @@ def check_components(names: t.Iterable[str]) -> None:
             raise InputError(f"unknown component '{name}'; expected {', '.join(COMPONENTS)}")
 
 
-def make_plan(
-    wanted: t.Mapping[str, t.Any], host: HostState, components: t.Collection[str] | None = None
-) -> Plan:
+def check_wanted(wanted: t.Mapping[str, t.Any]) -> None:
+    """Refuse what no reader and no decision could do anything with: it costs no look at the host."""
+    for name, part in wanted.items():
+        as_mapping(part, f"wanted.{name}")
+    parse_entries(wanted.get("vfio", {}).get("devices"))
+    for domain in as_list(wanted.get("libvirt_domains", {}).get("domains") or [], "libvirt_domains_list"):
+        as_mapping(domain, "libvirt_domains_list: an entry")
+
+
+def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Collection[str] | None = None) -> Plan:
     """Judge every component in ``wanted``, or only those of them in ``components``; one that is not there is
     unmanaged. What is wanted of a component that is not judged still counts for the others."""
     check_components((*wanted, *(components or ())))
-    entries = wanted.get("vfio", {}).get("devices", [])
+    check_wanted(wanted)
+    judged = [name for name in COMPONENTS if name in wanted and (components is None or name in components)]
+    entries = wanted.get("vfio", {}).get("devices") or []
     selected, refusals = select(entries, host.devices)
-    wanted = _with_domain_cpus(wanted, host, selected)
+    if "cpu_isolation" in judged:
+        wanted = _with_domain_cpus(wanted, host, selected)
     verdicts: dict[str, Verdict] = {}
-    for name, decide in COMPONENTS.items():
-        if name not in wanted or (components is not None and name not in components):
-            continue
+    for name in judged:
         try:
-            verdicts[name] = decide(wanted[name], host, selected)
+            verdicts[name] = COMPONENTS[name](wanted[name], host, selected)
         except UnresolvedDeviceError as missing:
             verdicts[name] = Verdict(refusals=(_unresolved(str(missing), entries),))
     if refusals and "vfio" in verdicts:
@@ -112,10 +125,10 @@ def _with_domain_cpus(
     wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]
 ) -> t.Mapping[str, t.Any]:
     """Tell CPU isolation which CPUs the pinned domains get; where that is refused, the domains say so."""
-    if "cpu_isolation" not in wanted or "libvirt_domains" not in wanted:
+    if "libvirt_domains" not in wanted:
         return wanted
     try:
-        pinnings = libvirt_domains.resolve_pinnings(wanted["libvirt_domains"].get("domains", []), host, selected)
+        pinnings = libvirt_domains.resolve_pinnings(wanted["libvirt_domains"].get("domains") or [], host, selected)
     except (RefusedError, UnresolvedDeviceError):
         return wanted
     cpus = sorted({cpu for pinning in pinnings.values() for cpu in pinning.reserved})

@@ -10,27 +10,23 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import find_block, replace_block
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import recorded_blocks, without_block
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import replace_block
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 
 
+def own_entries(host: HostState) -> list[t.Mapping[str, t.Any]]:
+    """The boot entries that take our arguments: those of this system's kernels, without rescue entries."""
+    return [entry for entry in host.boot["entries"] if entry.get("managed", True) and not entry["rescue"]]
+
+
 def foreign_arguments(host: HostState, wanted: t.Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Per boot entry (rescue entries left out): its title and its tokens without those of this collection.
+    """Per boot entry that takes our arguments: its title and its tokens without those of this collection.
 
     ``wanted`` that stands there already, whoever wrote it, is no contradiction to itself and is left out too.
     """
-    owned = host.ledger.section("kernel_args")
-    together = [argument for owner in sorted(owned) for argument in owned[owner]]
-    found: list[tuple[str, tuple[str, ...]]] = []
-    for entry in host.boot["entries"]:
-        if entry["rescue"]:
-            continue
-        line: list[str] = list(entry["args"])
-        # Our arguments stand together; where somebody tore them apart, each owner's part is looked for.
-        blocks = (
-            [together] if find_block(line, together) is not None else [list(owned[owner]) for owner in sorted(owned)]
-        )
-        for block in (*blocks, list(wanted)):
-            line = replace_block(line, block, [])
-        found.append((entry["title"], tuple(line)))
-    return tuple(found)
+    blocks = recorded_blocks(host.ledger)
+    return tuple(
+        (entry["title"], tuple(replace_block(without_block(entry["args"], blocks), wanted, [])))
+        for entry in own_entries(host)
+    )

@@ -13,7 +13,8 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import find_block, key
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
+    DROP_IN,
     NODE_FORM_SINCE,
     HugepagesState,
     Pool,
@@ -30,12 +31,15 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages i
     resolve,
     unsupported,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_targets import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.targets import (
     Target,
+    affordable,
+    no_room_now,
     others_kb,
     overcommit_targets,
     targets,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import (
     ArgumentsVerdict,
@@ -79,6 +83,8 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     reasons = [*unsupported(pools or (), state), *overcommit_refusals(limits or {}, state)]
     reasons += misfits(pools or (), state, reserve_kb, others_kb(state, host.ledger.section("hugepages"), pools or ()))
     reasons += _clashes(host, arguments) if pools is not None else []
+    reasons += _no_room(host, state, pools or (), reserve_kb) if options["timing"] == "now" else []
+    reasons += _foreign_drop_in(host, limits, options["timing"])
     form, assumptions = _node_form(host, pools or (), options["timing"])
     refusals += [Refusal(None, reason) for reason in (*reasons, *form)]
     judged = judge_arguments(host, OWNER, arguments)
@@ -164,6 +170,24 @@ def _same_size(token: str, ours: t.Collection[str]) -> bool:
         return parse_size(token.partition("=")[2], "hugepagesz") in sizes
     except InputError:
         return False
+
+
+def _no_room(host: HostState, state: HugepagesState, pools: t.Sequence[Pool], reserve_kb: int) -> list[str]:
+    """Pages that this boot has no memory for; with any other timing the next boot brings them."""
+    found = targets(state, host.ledger.section("hugepages"), host.boot["running"], pools)
+    shrinking = [target for target in found if target.goal < target.current]
+    growing = [target for target in found if target.goal > target.current]
+    _granted, starving = affordable(growing, state, reserve_kb, shrinking)
+    return [no_room_now(target, state, reserve_kb) for target in starving]
+
+
+def _foreign_drop_in(host: HostState, limits: t.Mapping[int, int] | None, timing: str) -> list[str]:
+    """A file of somebody else, or one that somebody has edited, where ours is to be."""
+    present: str | None = host.facts["hugepages"].get("drop_in")
+    if present is None or not limits or timing == "now" or present == drop_in_content(limits):
+        return []
+    reason = obstacle(DROP_IN, digest(present.encode()), host.ledger.section("files").get(DROP_IN))
+    return [] if reason is None else [reason]
 
 
 def _node_form(host: HostState, pools: t.Iterable[Pool], timing: str) -> tuple[list[str], list[str]]:

@@ -76,10 +76,13 @@ def _stale(image: t.Mapping[str, t.Any], generator: str, files: t.Mapping[str, s
     found = Found.from_json(content) if content is not None else Found({}, ())
     troubles = shortfalls(need, found)
     if troubles:
-        before = ", ".join(troubles) if image["present"] else None
-        after = "holds " + ", ".join([*need.files, *(f"module {module}" for module in need.modules)])
-        yield Change(f"image {image['path']}", before, after if not need.is_empty else f"holds {_nothing(found)}")
+        before = _together(troubles) if image["present"] else None
+        yield Change(f"image {image['path']}", before, "rebuilt and looked into")
 
 
-def _nothing(found: Found) -> str:
-    return "none of " + ", ".join(sorted(found.files))
+def _together(troubles: t.Sequence[str]) -> str:
+    """The texts with everything that lacks in one phrase: "lacks a, b and c"."""
+    prefix = "lacks "
+    lacking = [trouble[len(prefix) :] for trouble in troubles if trouble.startswith(prefix)]
+    others = [trouble for trouble in troubles if not trouble.startswith(prefix)]
+    return ", ".join([*([prefix + ", ".join(lacking)] if lacking else []), *others])

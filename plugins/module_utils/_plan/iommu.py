@@ -11,10 +11,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL, TURNED_OFF
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool
 
 NAME = "iommu"
 
@@ -42,11 +43,13 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     unknown = sorted(set(wanted) - _KEYS)
     if unknown:
         raise InputError(f"iommu: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
-    if wanted.get("enabled") is not True:
+    options = {**DEFAULTS, **wanted}
+    if not as_bool(wanted.get("enabled"), "iommu_enabled"):
         raise InputError("iommu_enabled: expected true, or leave it undefined to keep the IOMMU unmanaged")
-    arguments = kernel_arguments(iommu_vendor(host), bool({**DEFAULTS, **wanted}["passthrough_mode"]))
+    passthrough_mode = as_bool(options["passthrough_mode"], "iommu_passthrough_mode")
+    arguments = kernel_arguments(iommu_vendor(host), passthrough_mode)
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
-    refusals = [*judged.refusals, *_impossible(host)]
+    refusals = [*judged.refusals, *_turned_off(host), *_impossible(host)]
     assumptions: tuple[str, ...] = ()
     if not host.iommu["enabled"] and not refusals:
         assumptions = ("the IOMMU is off now: its groups are known only after the reboot",)
@@ -61,6 +64,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
         pending_reboot=judged.pending_reboot,
         apply={"kernel_args": arguments},
     )
+
+
+def _turned_off(host: HostState) -> t.Iterator[Refusal]:
+    for argument in host.boot["next_boot"]:
+        if argument in TURNED_OFF:
+            yield Refusal(None, f"'{argument}' on the command line of the next boot turns the IOMMU off: take it away")
 
 
 def _impossible(host: HostState) -> t.Iterator[Refusal]:

@@ -48,12 +48,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spe
     parse_name,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
     HostState,
     Refusal,
     Verdict,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_int, as_list
 
 # What a domain in the list may say beside the options of the definition; "devices" are names of vfio_devices here.
 _OWN_OPTIONS = ("state", "allow", "force", "shutdown_timeout", "pinning")
@@ -125,7 +127,7 @@ def resolve_pinnings(
     pinnings: dict[str, Pinning] = {}
     taken: set[int] = set()
     for entry in wanted_domains:
-        if not isinstance(entry, dict) or entry.get("pinning") is None or entry.get("state") == ABSENT:
+        if entry.get("pinning") is None or entry.get("state") == ABSENT:
             continue
         name = parse_name(entry.get("name"))
         near, host_cores = _pinning_options(name, entry["pinning"])
@@ -157,9 +159,7 @@ def _entries(wanted: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
 
 
 def _whole(value: t.Any, where: str) -> int:
-    if isinstance(value, bool) or not str(value).strip().isdigit():
-        raise InputError(f"{where}: '{value}' is no whole number")
-    return int(value)
+    return as_int(value, where, 0)
 
 
 def _pinning_options(name: str, pinning: t.Any) -> tuple[str | None, int]:
@@ -170,7 +170,10 @@ def _pinning_options(name: str, pinning: t.Any) -> tuple[str | None, int]:
         raise InputError(
             f"domain '{name}': pinning has no option '{unknown[0]}', known are {', '.join(_PINNING_OPTIONS)}"
         )
-    return pinning.get("near"), _whole(pinning.get("host_cores", 1), f"domain '{name}': pinning.host_cores")
+    near = pinning.get("near")
+    if near is not None and not isinstance(near, str):
+        raise InputError(f"domain '{name}': pinning.near is '{near}', expected a name from vfio_devices")
+    return near, _whole(pinning.get("host_cores", 1), f"domain '{name}': pinning.host_cores")
 
 
 def _node_of(functions: t.Sequence[Device]) -> int | None:
@@ -201,19 +204,16 @@ def _parse(entry: t.Mapping[str, t.Any], selected: Selected, pinnings: t.Mapping
         if clash:
             raise InputError(f"domain '{name}': pinning works out {clash[0]}, so give only one of them")
         options.update(_pinned(pinning, options))
-    device_allow = {device["address"]: _keys(name, device.get("allow", [])) for device in options.get("devices", ())}
+    where = f"domain '{name}': allow of a device"
+    device_allow = {
+        device["address"]: frozenset(device_keys(device.get("allow"), where)) for device in options.get("devices", ())
+    }
     request = Request(name, state, DomainSpec.from_options(options), allow, device_allow)
     return _Wanted(request, {**options, "state": state, **handed}, pinning)
 
 
-def _keys(name: str, allow: t.Any) -> frozenset[str]:
-    if not isinstance(allow, (list, tuple)):
-        raise InputError(f"domain '{name}': allow is '{allow}', expected a list of keys")
-    return frozenset(str(key) for key in allow)
-
-
 def _allow(name: str, allow: t.Any) -> frozenset[str]:
-    keys = _keys(name, allow)
+    keys = frozenset(str(key) for key in as_list(allow, f"domain '{name}': allow"))
     for key in sorted(keys - {ALLOW_FOREIGN}):
         raise InputError(f"domain '{name}': allow has no key '{key}', known is {ALLOW_FOREIGN}")
     return keys

@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Refusal,
     Verdict,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool
 
 # What is managed unless it is said otherwise.
 DEFAULTS: t.Mapping[str, bool] = {"packages": True, "service": True}
@@ -43,7 +44,7 @@ _FAMILIES: t.Mapping[str, str] = {
 }
 
 
-def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
+def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: the switches of :data:`DEFAULTS`. ``apply``: ``family`` (a file of the role's package names),
     ``missing`` (parts to install), ``enable`` and ``start`` (units).
 
@@ -77,12 +78,10 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
 
 
 def _checked(wanted: t.Mapping[str, t.Any]) -> dict[str, bool]:
-    for name, value in wanted.items():
+    for name in wanted:
         if name not in DEFAULTS:
             raise InputError(f"libvirt_host has no option '{name}': expected {', '.join(DEFAULTS)}")
-        if not isinstance(value, bool):
-            raise InputError(f"libvirt_host {name} is '{value}': expected true or false")
-    return dict(wanted)
+    return {name: as_bool(value, f"libvirt_host {name}") for name, value in wanted.items()}
 
 
 def _install_obstacle(facts: t.Mapping[str, t.Any], family: str | None) -> str | None:

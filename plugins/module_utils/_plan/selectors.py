@@ -19,7 +19,9 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_int, as_list, as_mapping
 
 jmespath: types.ModuleType | None
 try:
@@ -72,7 +74,9 @@ class Wanted:
     allow: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, entry: t.Mapping[str, t.Any]) -> Wanted:
+    def parse(cls, data: t.Any) -> Wanted:
+        """One entry as it was written; raises :class:`InputError` naming what is wrong with it."""
+        entry = as_mapping(data, "vfio_devices: an entry")
         unknown = sorted(set(entry) - _ENTRY_KEYS)
         name = entry.get("name")
         if not isinstance(name, str) or not name:
@@ -91,24 +95,32 @@ class Wanted:
                 raise InputError(
                     f"vfio_devices '{name}': unknown selector {selector}; expected {', '.join(sorted(SELECTORS))}"
                 )
-        functions = entry.get("functions", "matched")
+        functions = entry.get("functions") or "matched"
         if functions not in _FUNCTIONS:
             raise InputError(f"vfio_devices '{name}': functions is {functions!r}; expected {' or '.join(_FUNCTIONS)}")
-        count = entry.get("count", 1)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise InputError(f"vfio_devices '{name}': count is {count!r}; expected a number from 1")
-        return cls(name, match, functions, count, tuple(entry.get("allow", ())))
+        count = entry.get("count")
+        return cls(
+            name,
+            match,
+            functions,
+            1 if count is None else as_int(count, f"vfio_devices '{name}': count", 1),
+            device_keys(entry.get("allow"), f"vfio_devices '{name}': allow"),
+        )
 
 
-def select(
-    entries: t.Sequence[t.Mapping[str, t.Any]], devices: t.Sequence[Device]
-) -> tuple[Selection, tuple[Refusal, ...]]:
-    """Resolve every entry. Raises :class:`InputError` for a malformed one; what the host decides is a refusal."""
-    wanted = [Wanted.parse(entry) for entry in entries]
+def parse_entries(entries: t.Any) -> list[Wanted]:
+    """``vfio_devices`` as values, ``None`` as an empty list. Raises :class:`InputError` for what cannot be meant."""
+    wanted = [Wanted.parse(entry) for entry in ([] if entries is None else as_list(entries, "vfio_devices"))]
     names = [entry.name for entry in wanted]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"vfio_devices: the name '{twice}' stands twice; expected every name once")
+    return wanted
+
+
+def select(entries: t.Any, devices: t.Sequence[Device]) -> tuple[Selection, tuple[Refusal, ...]]:
+    """Resolve every entry. Raises :class:`InputError` for a malformed one; what the host decides is a refusal."""
+    wanted = parse_entries(entries)
     resolved: dict[str, tuple[Device, ...]] = {}
     refusals: list[Refusal] = []
     for entry in wanted:
@@ -239,15 +251,11 @@ def _by_serial(device: Device, value: t.Any) -> bool:
 
 
 def _by_numa_node(device: Device, value: t.Any) -> bool:
-    if not isinstance(value, int):
-        raise InputError(f"numa_node is '{value}'; expected a number")
-    return device.numa_node == value
+    return device.numa_node == as_int(value, "numa_node", 0)
 
 
 def _by_boot_vga(device: Device, value: t.Any) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"boot_vga is '{value}'; expected true or false")
-    return device.boot_vga is value
+    return device.boot_vga is as_bool(value, "boot_vga")
 
 
 def _by_query(device: Device, value: t.Any) -> bool:

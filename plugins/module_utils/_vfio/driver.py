@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import DRIVERS
 
@@ -19,16 +20,11 @@ BUILTIN = "builtin"
 MISSING = "missing"
 
 
-def kernel_release(root: Root) -> str:
-    """The running kernel's release, as ``uname -r`` prints it."""
-    return root.read_word("/proc/sys/kernel/osrelease") or "unknown"
-
-
 def vfio_pci_kind(root: Root) -> str:
     """How the running kernel has vfio-pci: ``module``, ``builtin`` or ``missing``."""
     if root.exists(f"{DRIVERS}/{VFIO_PCI}"):
         return BUILTIN if _is_builtin(root, VFIO_PCI) else MODULE
-    directory = f"/lib/modules/{kernel_release(root)}"
+    directory = f"/lib/modules/{running_release(root)}"
     # Lines such as "kernel/drivers/vfio/pci/vfio-pci.ko.zst: …" and "kernel/drivers/vfio/pci/vfio-pci.ko".
     if f"/{VFIO_PCI}.ko" in (root.read_text(f"{directory}/modules.builtin") or ""):
         return BUILTIN

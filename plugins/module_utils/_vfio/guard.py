@@ -11,17 +11,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import blocks_group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_BRIDGE, Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
+    BASE_CLASS_STORAGE,
+    HOLDING_DRIVERS,
+    Device,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency, Refusal
 
 VFIO_PCI = "vfio-pci"
-
-# Drivers with which a group mate leaves its group usable: drivers/vfio/vfio_main.c, and for the others
-# that no driver but a holding one touches the device.
-HARMLESS_DRIVERS = frozenset({VFIO_PCI, "pci-stub", "xen-pciback"})
-
-BASE_CLASS_STORAGE = "01"
 
 ALLOW_BUILTIN = "builtin_driver"
 ALLOW_IDENTITY = "changed_identity"
@@ -42,7 +41,7 @@ class Surroundings:
 
 def judge(device: Device, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
     """Every reason to leave ``device`` to the host, empty where it may go. ``allow`` holds the keys of its entry."""
-    if is_bridge(device):
+    if device.is_bridge:
         return [
             Refusal(
                 str(device.address),
@@ -60,10 +59,6 @@ def judge(device: Device, around: Surroundings, allow: t.Collection[str]) -> lis
     return found
 
 
-def is_bridge(device: Device) -> bool:
-    return device.is_bridge or device.class_code.startswith(BASE_CLASS_BRIDGE)
-
-
 def group_mates(device: Device, devices: t.Iterable[Device]) -> list[Device]:
     """The other endpoints of the device's IOMMU group; bridges in it stay on the host and harm nothing."""
     if device.iommu_group is None:
@@ -71,7 +66,7 @@ def group_mates(device: Device, devices: t.Iterable[Device]) -> list[Device]:
     return [
         other
         for other in devices
-        if other.iommu_group == device.iommu_group and other.address != device.address and not is_bridge(other)
+        if other.iommu_group == device.iommu_group and other.address != device.address and not other.is_bridge
     ]
 
 
@@ -84,7 +79,7 @@ def _needed_by_host(device: Device, around: Surroundings, allow: t.Collection[st
 
 
 def _builtin_driver(device: Device, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
-    if device.driver is None or device.driver in HARMLESS_DRIVERS or device.driver not in around.builtin_drivers:
+    if device.driver is None or device.driver in HOLDING_DRIVERS or device.driver not in around.builtin_drivers:
         return []
     reason = (
         f"{device.driver}, which holds {device.address}, is built into the kernel: "
@@ -107,7 +102,7 @@ def _mate(device: Device, mate: Device, around: Surroundings, allow: t.Collectio
         for dependency in around.dependencies
         if Address.parse(dependency.address) == mate.address and not _permitted(dependency.allow, allow)
     ]
-    if mate.driver is not None and mate.driver not in HARMLESS_DRIVERS:
+    if blocks_group(mate):
         reason = f"{shares} and is held by {mate.driver}: the group is not viable unless {mate.address} is selected too"
         found.append(Refusal(str(mate.address), reason))
     return found

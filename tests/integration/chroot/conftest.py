@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Debian trees with real kernels and real initramfs generators, built once by mmdebstrap and kept in the cache."""
+"""Debian trees with real kernels, initramfs generators and GRUB, built once by mmdebstrap and kept in the cache."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Recipe:
 DEBIAN_12 = Recipe(
     "debian12",
     "bookworm",
-    ("initramfs-tools", "linux-image-amd64", "kmod", "udev", "lz4", "busybox"),
+    ("initramfs-tools", "linux-image-amd64", "kmod", "udev", "lz4", "busybox", "grub2-common"),
     "etc/initramfs-tools/conf.d/test",
     INITRAMFS_TOOLS_SETTINGS,
     "mkinitramfs -o {image} {kernel}",
@@ -66,7 +66,7 @@ DEBIAN_12 = Recipe(
 DEBIAN_13 = Recipe(
     "debian13",
     "trixie",
-    ("dracut", "linux-image-amd64", "kmod", "udev", "systemd", "zstd"),
+    ("dracut", "linux-image-amd64", "kmod", "udev", "systemd", "zstd", "grub2-common"),
     "etc/dracut.conf.d/90-test.conf",
     DRACUT_SETTINGS,
     "dracut --force --quiet {image} {kernel}",

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_writer import Kernel
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.writer import Kernel
 
 GIB = 1024 * 1024
 SIZES = (2048, GIB)

@@ -39,16 +39,6 @@ def test_role_hands_every_option_to_the_module() -> None:
     assert set(handed) == {*DomainSpec.option_names(), *libvirt_domains._OWN_OPTIONS} - {"pinning"}
 
 
-def test_defaults_live_in_the_plan() -> None:
-    expected = {f"libvirt_host_{name}": value for name, value in libvirt_host.DEFAULTS.items()}
-    assert _load("libvirt_host/defaults/main.yml") == expected
-    documented = {
-        name: option.get("default") for name, option in _options("libvirt_host").items() if "default" in option
-    }
-    assert documented == expected
-    assert _load("libvirt_domains/defaults/main.yml") is None
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_names_for_every_part(family: str) -> None:
     names = _load(f"libvirt_host/vars/{family}.yml")

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
@@ -34,7 +35,6 @@ DEFAULTS = "/etc/default/grub"
 # The last name in its directory, so that what stands in the files before it is complete.
 DROP_INS = "/etc/default/grub.d"
 DROP_IN = f"{DROP_INS}/zz-virtfleet-passthrough.cfg"
-GENERATED = "/boot/grub/grub.cfg.virtfleet-passthrough"
 GRUB_MKCONFIG = "/usr/sbin/grub-mkconfig"
 
 OWNER = "kernel_cmdline"
@@ -57,6 +57,11 @@ class GrubMkconfigLoader:
     def _environment(self) -> dict[str, str]:
         return parse_environment(self._root.read_text(ENVIRONMENT) or "")
 
+    def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> _owned.FileChange:
+        if not arguments:
+            return _owned.preview_release(self._root, ledger, DROP_IN)
+        return _owned.preview(self._root, ledger, _drop_in(arguments))
+
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]
     ) -> tuple[_owned.FileChange, ...]:
@@ -70,12 +75,13 @@ class GrubMkconfigLoader:
         return (change,)
 
     def _generate(self, run: Runner, expected: t.Sequence[Entry]) -> None:
-        generated = self._root.path(GENERATED)
+        # The name may be a link into another file system, and GRUB reads what it leads to.
+        configuration = os.path.realpath(self._root.path(CONFIGURATION))
+        generated = f"{configuration}.virtfleet-passthrough"
         try:
             run_checked(run, [GRUB_MKCONFIG, "-o", generated], "Generating the GRUB configuration")
-            menu = parse_menu(self._root.read_text(GENERATED) or "")
-            _compare(to_entries(menu, self._environment()), expected)
-            move_into_place(generated, self._root.path(CONFIGURATION))
+            _compare(to_entries(_read_menu(generated), self._environment()), expected)
+            move_into_place(generated, configuration)
         finally:
             remove(generated)
             remove(f"{generated}.new")
@@ -95,10 +101,22 @@ def detect(root: Root, looked_for: list[str]) -> GrubMkconfigLoader | None:
     return GrubMkconfigLoader(root, menu)
 
 
+def _read_menu(path: str) -> GrubMenu:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return parse_menu(stream.read())
+    except FileNotFoundError:
+        return parse_menu("")
+
+
 def _place_drop_in(root: Root, ledger: Ledger, arguments: t.Sequence[str]) -> _owned.FileChange:
     if not arguments:
         return _owned.release(root, ledger, DROP_IN)
-    return _owned.install(root, ledger, OWNER, _owned.OwnedFile(DROP_IN, render_drop_in(arguments)))
+    return _owned.install(root, ledger, OWNER, _drop_in(arguments))
+
+
+def _drop_in(arguments: t.Sequence[str]) -> _owned.OwnedFile:
+    return _owned.OwnedFile(DROP_IN, render_drop_in(arguments))
 
 
 def _restore_drop_in(root: Root, ledger: Ledger, before: bytes | None) -> None:

@@ -19,14 +19,24 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned impor
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One boot entry: kernel release, title, arguments in order, the initramfs it loads."""
+    """One boot entry: kernel release, title, arguments in order, the initramfs it loads.
+
+    ``managed`` entries are those that the distribution makes for its kernels; a memory test, another system or
+    an entry that a person wrote is listed and left alone.
+    """
 
     kernel: str
     title: str
     args: tuple[str, ...]
     default: bool = False
     rescue: bool = False
+    managed: bool = True
     initrd: str | None = None
+
+    @property
+    def takes_arguments(self) -> bool:
+        """Whether our arguments belong into this entry."""
+        return self.managed and not self.rescue
 
     def to_json(self) -> dict[str, t.Any]:
         data = dataclasses.asdict(self)
@@ -41,6 +51,9 @@ class Loader(t.Protocol):
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry as configured now, in menu order; exactly one is ``default``: the one that boots next."""
+
+    def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> FileChange:
+        """What :meth:`write` would do to the file that carries our part; refuses where it is not ours to change."""
         ...
 
     def write(
@@ -51,7 +64,6 @@ class Loader(t.Protocol):
         The new configuration is generated beside the old one, must read back as ``expected``, and only then
         takes its place; on any failure the old one stays and :class:`ToolError` is raised.
         """
-        ...
 
 
 class Detect(t.Protocol):

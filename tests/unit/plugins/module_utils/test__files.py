@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils import _files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import FileMeta, Root, write_atomic
 
 
@@ -42,7 +41,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     def no_space(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_files.os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(OSError, match="No space"):
         write_atomic(str(target), b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -64,8 +63,8 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_return(
         steps.append("rename")
         real_rename(source, target)
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
-    monkeypatch.setattr(_files.os, "rename", rename)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
     write_atomic(str(tmp_path / "file"), b"x")
     assert steps[-3:] == ["fsync file", "rename", "fsync directory"]
 

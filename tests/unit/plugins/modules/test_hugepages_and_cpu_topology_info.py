@@ -15,7 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import GIB
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import GIB
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module import hugepages as body
 from ansible_collections.virtfleet.passthrough.plugins.modules import cpu_topology_info as topology_module
 from ansible_collections.virtfleet.passthrough.plugins.modules import hugepages as hugepages_module

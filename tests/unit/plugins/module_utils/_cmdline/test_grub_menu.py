@@ -24,23 +24,23 @@ else
    set default="DEFAULT"
 fi
 menuentry 'Debian' --class os $menuentry_id_option 'simple' {
-	linux	/vmlinuz-6.12.1-amd64 root=/dev/vda2 ro quiet dyndbg="file a.c +p"
-	initrd	/initrd.img-6.12.1-amd64
+\tlinux\t/vmlinuz-6.12.1-amd64 root=/dev/vda2 ro quiet dyndbg="file a.c +p"
+\tinitrd\t/initrd.img-6.12.1-amd64
 }
 submenu 'Advanced options' $menuentry_id_option 'advanced' {
-	menuentry 'Debian, 6.12.1' $menuentry_id_option 'new' {
-		if [ x$grub_platform = xxen ]; then insmod xzio; fi
-		linux	/vmlinuz-6.12.1-amd64 root=/dev/vda2 ro quiet
-	}
-	menuentry 'Debian, 6.1.0' $menuentry_id_option 'old' {
-		linux	/vmlinuz-6.1.0-amd64 root=/dev/vda2 ro quiet
-	}
-	menuentry 'Debian, 6.1.0 (recovery mode)' $menuentry_id_option 'old-recovery' {
-		linux	/vmlinuz-6.1.0-amd64 root=/dev/vda2 ro single
-	}
+\tmenuentry 'Debian, 6.12.1' $menuentry_id_option 'new' {
+\t\tif [ x$grub_platform = xxen ]; then insmod xzio; fi
+\t\tlinux\t/vmlinuz-6.12.1-amd64 root=/dev/vda2 ro quiet
+\t}
+\tmenuentry 'Debian, 6.1.0' $menuentry_id_option 'old' {
+\t\tlinux\t/vmlinuz-6.1.0-amd64 root=/dev/vda2 ro quiet
+\t}
+\tmenuentry 'Debian, 6.1.0 (recovery mode)' $menuentry_id_option 'old-recovery' {
+\t\tlinux\t/vmlinuz-6.1.0-amd64 root=/dev/vda2 ro single
+\t}
 }
 menuentry 'Firmware' $menuentry_id_option 'uefi-firmware' {
-	fwsetup
+\tfwsetup
 }
 """
 

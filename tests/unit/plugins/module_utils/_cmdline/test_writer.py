@@ -9,6 +9,7 @@ The real tool runs in the chroot and lab tests; here it can fail in every way th
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -163,8 +164,9 @@ def test_lesson_9_check_mode_writes_nothing_and_predicts_exactly(host: GrubHost)
     predicted = host.set("iommu", "intel_iommu=on", check_mode=True)
     assert host.snapshot() == before
     done = host.set("iommu", "intel_iommu=on")
-    assert (predicted.changed, predicted.diff) == (done.changed, done.diff)
-    assert predicted.state["entries"] == done.state["entries"]
+    assert (predicted.changed, predicted.diff, predicted.state) == (done.changed, done.diff, done.state)
+    predicted = host.set("iommu", check_mode=True)
+    assert predicted.state == host.set("iommu").state
 
 
 @pytest.mark.parametrize("failure", ["exit status", "empty", "truncated", "other arguments"])
@@ -249,3 +251,110 @@ def test_several_owners_need_one_run_of_the_tool(host: GrubHost) -> None:
         set_owners(host.root, host.run, ledger, {"vfio": [], "iommu": []}, check_mode=False)
     assert host.lines()[0] == NORMAL
     assert host.runs == 2
+
+
+def cut_off(host: GrubHost, wanted: dict[str, list[str]], after_generating: bool) -> None:
+    """As a lost power supply does it: no handler runs, what is on the disk stays."""
+
+    def run(argv: Sequence[str], cwd: str | None = None) -> CommandResult:
+        if after_generating:
+            host.configuration.chmod(0o644)
+            host.configuration.write_text(host._generate())
+        os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        with locked(host.root) as ledger:
+            set_owners(host.root, run, ledger, wanted, check_mode=False)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("after_generating", [False, True])
+@pytest.mark.parametrize(
+    ("before", "wanted", "line"),
+    [
+        ([], {"iommu": ["intel_iommu=on"]}, f"{NORMAL} intel_iommu=on"),
+        (["intel_iommu=on"], {"iommu": ["intel_iommu=on"], "vfio": ["a.b=2"]}, f"{NORMAL} intel_iommu=on a.b=2"),
+        (["intel_iommu=on", "iommu=pt"], {"iommu": ["intel_iommu=on"]}, f"{NORMAL} intel_iommu=on"),
+        (["intel_iommu=on"], {"iommu": []}, NORMAL),
+    ],
+)
+def test_a_run_that_was_cut_off_is_finished_by_the_next(
+    host: GrubHost, before: list[str], wanted: dict[str, list[str]], line: str, after_generating: bool
+) -> None:
+    untouched = host.snapshot()
+    if before:
+        host.set("iommu", *before)
+    cut_off(host, wanted, after_generating)
+    with locked(host.root) as ledger:
+        set_owners(host.root, host.run, ledger, wanted, check_mode=False)
+    assert host.lines() == [line, line, RECOVERY]
+    with locked(host.root) as ledger:
+        assert not set_owners(host.root, host.run, ledger, wanted, check_mode=False).changed
+        set_owners(host.root, host.run, ledger, {owner: [] for owner in wanted}, check_mode=False)
+    assert host.snapshot() == untouched
+
+
+def test_a_drop_in_that_was_deleted_comes_back(host: GrubHost) -> None:
+    host.set("iommu", "intel_iommu=on")
+    drop_in = host.base / grub_mkconfig.DROP_IN.lstrip("/")
+    content = drop_in.read_bytes()
+    drop_in.unlink()
+    assert not read_boot_state(host.root, Ledger.read(host.root))["intact"]
+    assert host.set("iommu", "intel_iommu=on", check_mode=True).changed
+    assert host.set("iommu", "intel_iommu=on").changed
+    assert drop_in.read_bytes() == content
+
+
+def test_check_mode_refuses_an_edited_drop_in_as_the_real_run_does(host: GrubHost) -> None:
+    host.set("iommu", "intel_iommu=on")
+    drop_in = host.base / grub_mkconfig.DROP_IN.lstrip("/")
+    drop_in.write_text("# mine\n")
+    with pytest.raises(RefusedError, match="changed by someone since"):
+        host.set("iommu", "intel_iommu=on", "iommu=pt", check_mode=True)
+    assert "changed by someone since" in read_boot_state(host.root, Ledger.read(host.root))["obstacle"]
+
+
+def test_owners_that_contradict_each_other_are_refused(host: GrubHost) -> None:
+    host.set("user", "isolcpus=1")
+    with pytest.raises(RefusedError, match=r"'isolcpus=2-3' .* contradicts 'isolcpus=1' of the owner user"):
+        host.set("cpu_isolation", "isolcpus=2-3")
+
+
+def test_entries_of_other_generators_are_left_alone(host: GrubHost) -> None:
+    memtest = "### BEGIN /etc/grub.d/20_memtest86+ ###\nmenuentry 'memtest' {\n\tlinux\t/boot/memtest86+x64.bin\n}\n"
+    begin = "### BEGIN /etc/grub.d/10_linux ###"
+    generate = host._generate
+    host._generate = lambda: f"{begin}\n{generate()}{memtest}"  # type: ignore[method-assign]  # the tool has one more part now
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host._generate())
+    host.set("iommu", "intel_iommu=on")
+    assert host.lines() == [f"{NORMAL} intel_iommu=on", f"{NORMAL} intel_iommu=on", RECOVERY, ""]
+    assert not host.set("iommu", "intel_iommu=on").changed
+
+
+def test_a_configuration_behind_a_link_is_replaced_where_it_lies(host: GrubHost) -> None:
+    elsewhere = host.base / "boot/efi/grub.cfg"
+    elsewhere.parent.mkdir()
+    host.configuration.rename(elsewhere)
+    host.configuration.symlink_to("../efi/grub.cfg")
+    host.set("iommu", "intel_iommu=on")
+    assert host.configuration.is_symlink()
+    assert "intel_iommu=on" in elsewhere.read_text()
+
+
+def test_ubuntus_variable_at_the_end_of_a_line_stays_there(host: GrubHost) -> None:
+    generate = host._generate
+    host._generate = lambda: (
+        generate()
+        .replace("mitigations=off", "mitigations=off MARK")
+        .replace(  # type: ignore[method-assign]  # as Ubuntu's 10_linux
+            "mitigations=off MARK intel_iommu=on", "mitigations=off intel_iommu=on $vt_handoff"
+        )
+        .replace("MARK", "$vt_handoff")
+    )
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host._generate())
+    host.set("iommu", "intel_iommu=on")
+    assert host.lines()[0] == f"{NORMAL} intel_iommu=on $vt_handoff"

@@ -87,8 +87,8 @@ def test_empty_host_misses_everything_and_starts_no_program(tmp_path: Path) -> N
     [
         (
             ["usr/sbin/libvirtd", "lib/systemd/system/libvirtd.service"],
-            ["libvirtd.service", "virtlogd.socket"],
-            ["libvirtd.service", "virtlogd.socket"],
+            ["libvirtd.socket", "virtlogd.socket"],
+            ["libvirtd.socket", "virtlogd.socket"],
         ),
         (
             [
@@ -97,7 +97,7 @@ def test_empty_host_misses_everything_and_starts_no_program(tmp_path: Path) -> N
                 "etc/systemd/system/multi-user.target.wants/libvirtd.service",
                 "etc/systemd/system/sockets.target.wants/virtlogd.socket",
             ],
-            ["libvirtd.service", "virtlogd.socket"],
+            ["libvirtd.socket", "virtlogd.socket"],
             [],
         ),
         (
@@ -113,7 +113,7 @@ def test_empty_host_misses_everything_and_starts_no_program(tmp_path: Path) -> N
                 "usr/lib/systemd/system/libvirtd.service",
                 "etc/systemd/system/multi-user.target.wants/libvirtd.service",
             ],
-            ["libvirtd.service", "virtlogd.socket"],
+            ["libvirtd.socket", "virtlogd.socket"],
             ["virtlogd.socket"],
         ),
     ],
@@ -131,8 +131,16 @@ def test_one_question_tells_which_units_are_inactive(host: LibvirtHost) -> None:
     host.write("run/systemd/system/x", "")
     systemctl = Systemctl(["virtlogd.socket"])
     found = state.read_host_state(LiveRoot(str(host.base)), systemctl, Ledger(), {})
-    assert found["inactive"] == ["libvirtd.service"]
+    assert found["inactive"] == ["libvirtd.socket"]
     assert len(systemctl.asked) == 1
+
+
+@pytest.mark.parametrize("active", ["libvirtd.socket", "libvirtd.service"])
+def test_an_idle_daemon_behind_its_socket_is_as_good_as_one_that_runs(host: LibvirtHost, active: str) -> None:
+    host.write("usr/sbin/libvirtd", "")
+    host.write("run/systemd/system/x", "")
+    systemctl = Systemctl([active, "virtlogd.socket"])
+    assert state.read_host_state(LiveRoot(str(host.base)), systemctl, Ledger(), {})["inactive"] == []
 
 
 def test_distribution_is_read_from_its_file(host: LibvirtHost) -> None:

@@ -134,7 +134,7 @@ def test_our_own_former_arguments_do_not_contradict() -> None:
     host = _host(entries=[f"ro {former} intel_iommu=on"], ledger=ledger)
     assert decide({"cpus": "6-11"}, host, {}).status == "drift"
     torn = _host(entries=[f"ro {former} quiet intel_iommu=on"], ledger=ledger)
-    assert decide({"cpus": "6-11"}, torn, {}).status == "drift"
+    assert decide({"cpus": "6-11"}, torn, {}).status == "refused"
 
 
 def test_giving_back() -> None:

@@ -12,7 +12,11 @@ import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import GIB, drop_in_content, read_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
+    GIB,
+    drop_in_content,
+    read_state,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.hugepages import decide
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict

@@ -117,7 +117,7 @@ def test_unmanaged_devices_keep_the_images_that_they_have() -> None:
 
 def test_a_missing_module_in_the_image() -> None:
     verdict = judged(image("a", {**held(TABLE), "modules": ["vfio"]}))
-    assert verdict.changes[0].before == "lacks the module vfio_pci"
+    assert verdict.changes[0].before == "lacks module vfio_pci"
 
 
 def test_a_kernel_without_the_module_is_refused() -> None:

@@ -94,8 +94,8 @@ def host(
     )
 
 
-def judged(state: HostState, *chosen: Device, wanted: t.Mapping[str, t.Any] = WANTED) -> Verdict:
-    return decide(wanted, state, {"nic": chosen} if chosen else {})
+def judged(state: HostState, *chosen: Device, wanted: t.Mapping[str, t.Any] | None = None) -> Verdict:
+    return decide(WANTED if wanted is None else wanted, state, {"nic": chosen} if chosen else {})
 
 
 def settings(verdict: Verdict) -> list[str]:

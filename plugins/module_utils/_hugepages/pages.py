@@ -19,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_int
 
 POOLS_DIRECTORY = "/sys/kernel/mm/hugepages"
 NODES_DIRECTORY = "/sys/devices/system/node"
@@ -89,8 +90,8 @@ class Request:
             raise InputError(f"{option}.near is '{near}': expected the name of an entry of vfio_devices")
         return cls(
             size_kb=parse_size(data["size"], f"{option}.size"),
-            count=_natural(data["count"], f"{option}.count"),
-            node=None if data.get("node") is None else _natural(data["node"], f"{option}.node"),
+            count=as_int(data["count"], f"{option}.count", 0),
+            node=None if data.get("node") is None else as_int(data["node"], f"{option}.node", 0),
             near=near,
         )
 
@@ -377,12 +378,6 @@ def kernel_version(release: str) -> tuple[int, int]:
     """``(6, 12)`` of ``6.12.48-amd64``; ``(0, 0)`` for something else."""
     match = re.match(r"([0-9]+)\.([0-9]+)", release)
     return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
-
-
-def _natural(value: t.Any, option: str) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value).strip()):
-        raise InputError(f"{option} is '{value}': expected a whole number, 0 or more")
-    return int(value)
 
 
 def _sizes(root: Root, directory: str) -> tuple[int, ...]:

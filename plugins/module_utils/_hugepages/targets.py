@@ -21,10 +21,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import find_block
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
     NODE_RESERVE_KB,
     HugepagesState,
     Pool,
+    amount,
     pool_name,
 )
 
@@ -125,6 +126,20 @@ def affordable(
         if needed > 0:
             granted.append(wish)
     return tuple(granted), tuple(refused)
+
+
+def no_room(wish: Target, state: HugepagesState, reserve_kb: int) -> str:
+    """Why a pool cannot grow now, with the numbers."""
+    available_kb = sum(node.available_kb for node in state.nodes if wish.node in (None, node.node))
+    return (
+        f"{wish.name}: {wish.short} more would need {amount(wish.short * wish.size_kb)}, "
+        f"{amount(available_kb)} could be had now, and the host keeps {amount(reserve_kb)}"
+    )
+
+
+def no_room_now(wish: Target, state: HugepagesState, reserve_kb: int) -> str:
+    """The same where pages are wanted for this boot alone."""
+    return f"{no_room(wish, state, reserve_kb)}: use timing=boot or both and reboot"
 
 
 def others_kb(state: HugepagesState, record: t.Mapping[str, t.Any], pools: t.Sequence[Pool]) -> dict[int, int]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
     GIB,
     HugepagesState,
     NodeState,

@@ -17,12 +17,11 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
     DROP_IN,
     GIB,
     HugepagesState,
     Pool,
-    amount,
     drop_in_content,
     format_size,
     kernel_args,
@@ -33,10 +32,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages i
     read_total,
     unsupported,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_targets import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.targets import (
     OvercommitTarget,
     Target,
     affordable,
+    no_room,
+    no_room_now,
     others_kb,
     overcommit_targets,
     targets,
@@ -184,14 +185,9 @@ def _decide(
     ]
     grow, starving = affordable(hopeful, state, wanted.reserve_kb, lower)
     for wish in starving:
-        available_kb = sum(node.available_kb for node in state.nodes if wish.node in (None, node.node))
-        text = (
-            f"{wish.name}: {wish.short} more would need {amount(wish.short * wish.size_kb)}, "
-            f"{amount(available_kb)} could be had now, and the host keeps {amount(wanted.reserve_kb)}"
-        )
         if wanted.timing == "now":
-            raise RefusedError(f"{text}: use timing=boot or both and reboot")
-        warnings.append(f"{text}: they come with the next boot")
+            raise RefusedError(no_room_now(wish, state, wanted.reserve_kb))
+        warnings.append(f"{no_room(wish, state, wanted.reserve_kb)}: they come with the next boot")
     overcommit: tuple[OvercommitTarget, ...] = ()
     if wanted.overcommit is not None and wanted.now:
         found = overcommit_targets(state, ledger.section("hugepages"), wanted.overcommit)

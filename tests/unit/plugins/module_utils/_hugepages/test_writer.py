@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import DROP_IN, GIB, Pool
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages_writer import Outcome, Wanted, apply
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import DROP_IN, GIB, Pool
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.writer import Outcome, Wanted, apply
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
 from tests.unit.plugins.huge_kernel import HugeKernel
 

@@ -1,0 +1,36 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import differs_from_running
+
+ENTRY = ["root=/dev/vda2", "ro", "quiet"]
+
+RUNNING = [
+    (["BOOT_IMAGE=/boot/vmlinuz-6.1.0-40-amd64", *ENTRY], False),
+    (["initrd=\\initrd.img", *ENTRY], False),
+    (ENTRY, False),
+    (["BOOT_IMAGE=/boot/vmlinuz-6.1.0-40-amd64", *ENTRY, "intel_iommu=on"], True),
+    (["BOOT_IMAGE=/boot/vmlinuz-6.1.0-40-amd64", *ENTRY[:-1]], True),
+    (["BOOT_IMAGE=/boot/vmlinuz-6.1.0-40-amd64", "root=/dev/vda2", "quiet", "ro"], True),
+]
+
+
+@pytest.mark.parametrize(("running", "differs"), RUNNING)
+def test_the_next_boot_is_compared_as_a_whole_and_what_the_loader_adds_does_not_count(
+    running: list[str], differs: bool
+) -> None:
+    assert differs_from_running(ENTRY, running) is differs
+
+
+def test_without_a_known_entry_nothing_is_said_to_differ() -> None:
+    assert not differs_from_running([], ["quiet"])
+
+
+def test_what_grub_expands_by_itself_does_not_count() -> None:
+    assert not differs_from_running([*ENTRY, "$vt_handoff"], ["BOOT_IMAGE=/vmlinuz", *ENTRY, "vt.handoff=7"])
+    assert differs_from_running(ENTRY, [*ENTRY, "vt.handoff=7"])

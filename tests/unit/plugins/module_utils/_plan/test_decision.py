@@ -1,0 +1,162 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS, Plan, make_plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    SEVERITY,
+    Change,
+    HostState,
+    Refusal,
+    Verdict,
+)
+from tests.unit.plugins.cpu_machines import MACHINES
+from tests.unit.plugins.planned_host import device_on, host_with
+
+VERDICTS = {
+    "in_sync": Verdict(),
+    "pending_reboot": Verdict(pending_reboot=True),
+    "drift": Verdict(changes=(Change("x", None, "1"),)),
+    "refused": Verdict(refusals=(Refusal(None, "no"),)),
+}
+GPU = device_on(0)
+IOMMU = {"enabled": True}
+VFIO = {"devices": [{"name": "gpu", "match": {"address": str(GPU.address)}}]}
+LOST = {"devices": [{"name": "gpu", "match": {"address": "0000:77:00.0"}}]}
+ISOLATION = {"cpus": "domains"}
+DOMAINS: dict[str, Any] = {
+    "domains": [{"name": "demo", "memory": "1G", "vcpus": 4, "pinning": {"near": "gpu", "host_cores": 2}}]
+}
+
+
+@pytest.fixture
+def host() -> HostState:
+    facts = {
+        "cpu_isolation": {"topology": MACHINES["ryzen 1600"].to_json()},
+        "libvirt_domains": {
+            "available": True,
+            "reason": None,
+            "capabilities": {"arch": "x86_64", "virt_types": ["kvm"], "firmwares": None},
+            "domains": [],
+            "claims": [],
+            "free_pages": {},
+        },
+    }
+    iommu = {"enabled": True, "hardware": "dmar", "reason": None}
+    return dataclasses.replace(host_with(facts), devices=(GPU,), iommu=iommu)
+
+
+def reasons(plan: Plan, component: str) -> list[str]:
+    return [refusal.reason for refusal in plan.verdicts[component].refusals]
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.product(SEVERITY, repeat=2)))
+def test_the_worst_status_is_the_plans(one: str, other: str) -> None:
+    plan = Plan({"iommu": VERDICTS[one], "vfio": VERDICTS[other]}, {})
+    assert plan.status == max(one, other, key=SEVERITY.index)
+
+
+def test_one_component_is_enough_to_need_a_reboot() -> None:
+    assert not Plan({"iommu": VERDICTS["in_sync"], "vfio": VERDICTS["drift"]}, {}).reboot_required
+    assert Plan({"iommu": VERDICTS["in_sync"], "vfio": VERDICTS["pending_reboot"]}, {}).reboot_required
+
+
+def test_what_is_not_wanted_is_not_managed(host: HostState) -> None:
+    assert make_plan({}, host).to_json() == {
+        "status": "in_sync",
+        "reboot_required": False,
+        "components": {},
+        "kernel_arguments": {},
+        "devices": {},
+    }
+    assert list(make_plan({"iommu": IOMMU}, host).verdicts) == ["iommu"]
+
+
+def test_components_are_judged_in_the_order_in_which_they_are_written(host: HostState) -> None:
+    wanted = {"libvirt_domains": DOMAINS, "cpu_isolation": ISOLATION, "iommu": IOMMU}
+    order = list(make_plan(wanted, host).verdicts)
+    assert order == sorted(wanted, key=list(COMPONENTS).index)
+
+
+def test_only_what_would_change_hands_arguments_to_the_writer(host: HostState) -> None:
+    drifting = make_plan({"iommu": IOMMU}, host).to_json()
+    assert drifting["kernel_arguments"] == {"iommu": ["intel_iommu=on"]}
+    written = host_with({}, ledger={"kernel_args": {"iommu": ["intel_iommu=on"]}}, entries=["ro intel_iommu=on"])
+    pending = make_plan({"iommu": IOMMU}, dataclasses.replace(written, iommu=host.iommu)).to_json()
+    assert (pending["status"], pending["kernel_arguments"]) == ("pending_reboot", {})
+
+
+def test_the_plan_is_json_with_names_resolved_to_addresses(host: HostState) -> None:
+    wanted = {"vfio": VFIO, "cpu_isolation": ISOLATION, "libvirt_domains": DOMAINS}
+    plan = make_plan(wanted, host, ["cpu_isolation", "libvirt_domains"]).to_json()
+    assert plan == json.loads(json.dumps(plan))
+    assert plan["devices"] == {"gpu": [str(GPU.address)]}
+
+
+@pytest.mark.parametrize(
+    ("vfio", "reason"),
+    [
+        (LOST, "needs the device 'gpu', which was refused under vfio"),
+        ({"devices": []}, "needs the device 'gpu', which vfio_devices does not name"),
+    ],
+)
+def test_a_device_that_did_not_resolve_is_refused_where_it_is_used(
+    host: HostState, vfio: dict[str, Any], reason: str
+) -> None:
+    plan = make_plan({"vfio": vfio, "libvirt_domains": DOMAINS, "iommu": IOMMU}, host, ["libvirt_domains", "iommu"])
+    assert reasons(plan, "libvirt_domains") == [reason]
+    assert plan.verdicts["iommu"].status == "drift"
+
+
+def test_a_device_that_did_not_resolve_is_refused_under_vfio(host: HostState, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What vfio itself says about such a host is not the point here.
+    vfio = Verdict(refusals=(Refusal(None, "its own reason"),))
+    module = "ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision.COMPONENTS"
+    monkeypatch.setattr(module, {**COMPONENTS, "vfio": lambda _wanted, _host, _selected: vfio})
+    first, second = reasons(make_plan({"vfio": LOST}, host), "vfio")
+    assert "'gpu'" in first
+    assert second == "its own reason"
+
+
+@pytest.mark.parametrize("judged", [["cpu_isolation"], ["cpu_isolation", "libvirt_domains"]])
+def test_isolation_gets_the_cpus_of_pinned_domains(host: HostState, judged: list[str]) -> None:
+    plan = make_plan({"vfio": VFIO, "cpu_isolation": ISOLATION, "libvirt_domains": DOMAINS}, host, judged)
+    assert list(plan.verdicts) == judged
+    assert plan.verdicts["cpu_isolation"].apply["cpus"] == "6-9"
+    for domains in [plan.verdicts[name] for name in judged[1:]]:
+        pins = domains.apply["domains"][0]["vcpu_pins"]
+        assert sorted(int(pin["cpus"]) for pin in pins) == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("domains", [None, {"domains": [{"name": "demo", "memory": "1G", "vcpus": 4}]}])
+def test_without_pinned_domains_there_is_nothing_to_isolate(host: HostState, domains: dict[str, Any] | None) -> None:
+    wanted = {"cpu_isolation": ISOLATION, **({} if domains is None else {"libvirt_domains": domains})}
+    assert "no domain is pinned" in reasons(make_plan(wanted, host, ["cpu_isolation"]), "cpu_isolation")[0]
+
+
+@pytest.mark.parametrize("vfio", [VFIO, LOST], ids=["too many vCPUs", "unresolved device"])
+def test_domains_that_cannot_be_pinned_say_so_themselves(host: HostState, vfio: dict[str, Any]) -> None:
+    (domain,) = DOMAINS["domains"]
+    many = {"domains": [{**domain, "vcpus": 48}]}
+    wanted = {"vfio": vfio, "cpu_isolation": ISOLATION, "libvirt_domains": many}
+    plan = make_plan(wanted, host, ["cpu_isolation", "libvirt_domains"])
+    assert plan.verdicts["libvirt_domains"].status == "refused"
+    assert "no domain is pinned" in reasons(plan, "cpu_isolation")[0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "components"), [({"gpu": {}}, None), ({"iommu": IOMMU}, ["gpu"]), ({"gpu": {}}, ["iommu"])]
+)
+def test_an_unknown_component_is_named(host: HostState, wanted: dict[str, Any], components: list[str] | None) -> None:
+    with pytest.raises(InputError, match=r"unknown component 'gpu'; expected iommu, vfio, "):
+        make_plan(wanted, host, components)

@@ -1,0 +1,129 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.iommu import decide
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
+from tests.unit.plugins.planned_host import host_with
+
+INTEL, AMD = "GenuineIntel", "AuthenticAMD"
+ON = {"enabled": True}
+PASSTHROUGH = {"enabled": True, "passthrough_mode": True}
+
+
+def host(vendor: str = INTEL, table: str | None = "dmar", active: bool = True, why: str = "", **more: Any) -> HostState:
+    iommu = {"enabled": active, "hardware": table, "reason": None if active else why}
+    return dataclasses.replace(host_with({}, **more), cpu_vendor=vendor, iommu=iommu)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "table", "wanted", "arguments"),
+    [
+        (INTEL, "dmar", ON, ["intel_iommu=on"]),
+        (INTEL, "dmar", PASSTHROUGH, ["intel_iommu=on", "iommu=pt"]),
+        (AMD, "ivrs", ON, []),
+        (AMD, "ivrs", PASSTHROUGH, ["iommu=pt"]),
+        # The firmware's table decides: an emulated IOMMU need not be of the CPU's vendor.
+        (AMD, "dmar", ON, ["intel_iommu=on"]),
+        (INTEL, "ivrs", ON, []),
+    ],
+)
+def test_the_parameter_is_that_of_the_hardware(
+    vendor: str, table: str, wanted: dict[str, Any], arguments: list[str]
+) -> None:
+    for active in (True, False):
+        verdict = decide(wanted, host(vendor, table, active), {})
+        assert verdict.apply["kernel_args"] == arguments
+        assert not any(argument.startswith("amd_iommu") for argument in arguments)
+
+
+def test_the_parameter_is_made_explicit_where_the_iommu_is_on_already() -> None:
+    verdict = decide(ON, host(), {})
+    assert (verdict.status, verdict.reboot_required, verdict.assumptions) == ("drift", True, ())
+    assert [change.after for change in verdict.changes] == ["intel_iommu=on"]
+
+
+def test_an_amd_host_needs_nothing_written() -> None:
+    assert decide(ON, host(AMD, "ivrs"), {}).status == "in_sync"
+
+
+def test_written_and_not_booted_waits_for_the_reboot() -> None:
+    ledger = {"kernel_args": {"iommu": ["intel_iommu=on"]}}
+    written = host(active=False, why="off", ledger=ledger, entries=["ro intel_iommu=on"])
+    verdict = decide(ON, written, {})
+    assert (verdict.status, verdict.reboot_required) == ("pending_reboot", True)
+    assert "only after the reboot" in verdict.assumptions[0]
+
+
+def test_written_booted_and_on_is_in_sync() -> None:
+    ledger = {"kernel_args": {"iommu": ["intel_iommu=on"]}}
+    assert decide(ON, host(ledger=ledger, entries=["ro intel_iommu=on"], running="ro intel_iommu=on"), {}).status == (
+        "in_sync"
+    )
+
+
+def test_a_passthrough_mode_that_is_no_longer_wanted_goes() -> None:
+    ledger = {"kernel_args": {"iommu": ["intel_iommu=on", "iommu=pt"]}}
+    line = "ro intel_iommu=on iommu=pt"
+    (change,) = decide(ON, host(ledger=ledger, entries=[line], running=line), {}).changes
+    assert (change.before, change.after) == ("intel_iommu=on iommu=pt", "intel_iommu=on")
+    # Taken out of the entry, it still runs.
+    gone = host(ledger={"kernel_args": {"iommu": ["intel_iommu=on"]}}, entries=["ro intel_iommu=on"], running=line)
+    assert decide(ON, gone, {}).status == "pending_reboot"
+
+
+def test_a_host_without_the_hardware_is_refused() -> None:
+    for vendor in (INTEL, AMD):
+        verdict = decide(ON, host(vendor, None, False, "the firmware describes no IOMMU"), {})
+        assert verdict.status == "refused"
+        assert "cannot be turned on from here: the firmware describes no IOMMU" in verdict.refusals[0].reason
+
+
+def test_somebody_who_turned_it_off_is_asked_first() -> None:
+    off = host(active=False, why="turned off by 'intel_iommu=off'", entries=["ro intel_iommu=off"])
+    verdict = decide(ON, off, {})
+    assert (verdict.status, verdict.assumptions) == ("refused", ())
+    assert "'intel_iommu=off'" in verdict.refusals[0].reason
+
+
+def test_asked_for_at_boot_and_still_off_is_refused_with_the_kernels_reason() -> None:
+    line = "ro intel_iommu=on"
+    stuck = host(active=False, why="the kernel made no groups", entries=[line], running=line)
+    verdict = decide(ON, stuck, {})
+    assert verdict.status == "refused"
+    assert verdict.refusals[0].reason == (
+        "the IOMMU is off although the command line asks for it: the kernel made no groups"
+    )
+
+
+def test_an_amd_iommu_that_is_there_and_off_is_refused_because_no_parameter_turns_it_on() -> None:
+    verdict = decide(ON, host(AMD, "ivrs", False, "turned off by 'amd_iommu=off' on the kernel command line"), {})
+    assert verdict.status == "refused"
+    assert "amd_iommu=off" in verdict.refusals[0].reason
+
+
+def test_another_vendor_is_refused_by_name() -> None:
+    verdict = decide(ON, host("HygonGenuine", None), {})
+    assert verdict.status == "refused"
+    assert "HygonGenuine" in verdict.refusals[0].reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({}, "iommu_enabled is 'None': expected true or false"),
+        ({"enabled": False}, "iommu_enabled: expected true"),
+        ({"enabled": True, "mode": "pt"}, "unknown key mode"),
+    ],
+)
+def test_what_cannot_be_meant(wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        decide(wanted, host(), {})

@@ -1,0 +1,76 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Defaults live in the plan. Roles and modules repeat them for people, and must not say anything else."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.hugepages import TIMINGS
+
+PASSTHROUGH = "ansible_collections.virtfleet.passthrough.plugins"
+ROLES = Path(__file__).parents[3] / "roles"
+NAMES = sorted(path.name for path in ROLES.iterdir())
+
+# Options of the plan that the role does not offer. A kernel left out would boot without the held devices.
+ONLY_IN_THE_PLAN = {"initramfs": {"kernels"}}
+
+
+def load(role: str, path: str) -> Any:
+    file = ROLES / role / path
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def options(role: str) -> dict[str, Any]:
+    found: dict[str, Any] = load(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    return found
+
+
+def planned(component: str) -> Mapping[str, Any]:
+    module = importlib.import_module(f"{PASSTHROUGH}.module_utils._plan.{component}")
+    defaults: Mapping[str, Any] = getattr(module, "DEFAULTS", {})
+    return {name: value for name, value in defaults.items() if name not in ONLY_IN_THE_PLAN.get(component, ())}
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_role_documents_its_defaults(role: str) -> None:
+    defaults = load(role, "defaults/main.yml") or {}
+    # One that follows another role's variable is no value: the specification says so in words, and knows the name.
+    following = {name for name, value in defaults.items() if "{{" in str(value)}
+    documented = {name: option["default"] for name, option in options(role).items() if "default" in option}
+    assert documented == {name: value for name, value in defaults.items() if name not in following}
+    assert following <= set(options(role))
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_roles_variables_carry_its_name(role: str) -> None:
+    assert [name for name in options(role) if not name.startswith(f"{role}_")] == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_components_role_has_the_plans_defaults(component: str) -> None:
+    # Without a value an option is left to the host: the role documents it and sets nothing.
+    said = {f"{component}_{name}": value for name, value in planned(component).items() if value is not None}
+    assert (load(component, "defaults/main.yml") or {}) == said
+    assert {f"{component}_{name}" for name in planned(component)} <= set(options(component))
+
+
+@pytest.mark.parametrize("name", ["hugepages", "initramfs"])
+def test_a_components_module_has_the_plans_defaults(name: str) -> None:
+    documented = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.{name}").DOCUMENTATION)["options"]
+    assert {option: documented[option].get("default") for option in planned(name)} == dict(planned(name))
+
+
+def test_the_module_offers_the_plans_timings() -> None:
+    documented = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.hugepages").DOCUMENTATION)["options"]
+    assert tuple(documented["timing"]["choices"]) == TIMINGS
+    assert tuple(options("hugepages")["hugepages_timing"]["choices"]) == TIMINGS
