@@ -128,7 +128,7 @@ def get(name: str) -> Host:
     path = host_state(name) / "state.json"
     try:
         return Host(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise LabError(f"there is no host {name!r}", cause=f"known: {', '.join(names()) or 'none'}") from None
     except (ValueError, TypeError) as error:
         raise LabError(f"reading {path}: {error}", cause="written by another version of the lab: prune it") from None
@@ -182,6 +182,8 @@ def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Hos
     with locked(STATE / "lock", f"starting {name}", limit=120):
         if (directory / "state.json").exists() and get(name).alive:
             raise LabError(f"host {name!r} runs already", cause="stop it, or use another name")
+        if directory.exists() and not directory.is_dir():
+            raise LabError(f"starting {name}: {directory} is not a directory", cause="not written by the lab: move it")
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         require_space(f"starting {name}", directory, 3)

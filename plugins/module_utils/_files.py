@@ -109,6 +109,14 @@ def file_meta(path: str) -> FileMeta | None:
     return FileMeta(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
+def modified(path: str) -> int | None:
+    """When ``path`` (a real path) was last written, in nanoseconds, or ``None`` where there is no file."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def _selinux_label(path: str) -> bytes | None:
     try:
         return os.getxattr(path, SELINUX_XATTR)

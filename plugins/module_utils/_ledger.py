@@ -118,7 +118,9 @@ class Ledger:
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.dirname(path))
             return
-        text = json.dumps(self._data, indent=1, sort_keys=True) + "\n"
+        # What was only looked into is not written, so that a run that fails leaves the file byte for byte as it was.
+        data = {name: content for name, content in self._data.items() if content or name not in SECTIONS}
+        text = json.dumps(data, indent=1, sort_keys=True) + "\n"
         write_atomic(path, text.encode(), FileMeta(mode=0o600))
 
 

@@ -43,6 +43,14 @@ options:
     type: list
     elements: str
     default: [all]
+  planned_files:
+    description:
+      - SHA-256 digests, by path, of the files that M(virtfleet.passthrough.vfio_bind) will have installed by the time
+        this module runs, as C(components.initramfs.apply.planned_files) of M(virtfleet.passthrough.host_plan) names
+        them. Empty for none.
+      - Only used in check mode, where an earlier task has not written them, so that images are judged as they will be.
+        Without it, and outside check mode, the files on the host count.
+    type: dict
   require:
     description:
       - What every image must hold besides the files and modules that M(virtfleet.passthrough.vfio_bind) needs there,
@@ -145,6 +153,7 @@ def main() -> None:
         argument_spec={
             "generator": {"type": "str", "choices": list(GENERATOR_CHOICES), "default": "auto"},
             "kernels": {"type": "list", "elements": "str", "default": ["all"]},
+            "planned_files": {"type": "dict"},
             "require": {
                 "type": "list",
                 "elements": "dict",

@@ -38,6 +38,9 @@ options:
       - V(running) also starts it, V(stopped) also shuts it down.
       - V(absent) shuts it down and removes its definition together with the variables of its UEFI firmware.
         Its disks stay where they are.
+      - A domain that was taken over with O(allow=foreign_domain) is not removed by V(absent). It gets back the
+        definition and the autostart that it had before, goes on running if it runs, and is somebody else's again.
+        With O(allow=foreign_domain) it is removed.
     type: str
     choices: [present, running, stopped, absent]
     default: present

@@ -30,9 +30,7 @@ ZFS = "zfs"
 
 # Carried by the network, by memory, or by files of another mount, which is judged by itself. An automount that
 # nobody has used yet (autofs) carries nothing.
-_NO_DISK = re.compile(
-    r"nfs4?|cifs|smb3|9p|ceph|afs|virtiofs|fuse\.\S+|overlay|aufs|tmpfs|ramfs|rootfs|devtmpfs|autofs"
-)
+_NO_DISK = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|virtiofs|fuse\.\S+|overlay|aufs|tmpfs|ramfs|rootfs|devtmpfs|autofs")
 # Block devices that live in memory or on another machine.
 _NO_DISK_BELOW = re.compile(r"zram\d+|ram\d+|nbd\d+")
 

@@ -15,7 +15,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need, our_patterns
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import image_stamp, recall
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import (
+    image_stamp,
+    is_known,
+    recall,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 
@@ -27,13 +31,13 @@ def look_into(root: Root, run: Runner, path: str, need: Need, modules: t.Iterabl
 
 
 def known_content(
-    root: Root, run: Runner, ledger: Ledger, path: str, need: Need, not_before: int = 0, may_hold: bool = True
+    root: Root, run: Runner, ledger: Ledger, path: str, need: Need, not_before: int | None, always: bool = False
 ) -> Found | None:
     """What the image at ``path`` holds, ``None`` where there is no (whole) image or it need not be looked into.
 
-    From the ledger while the image is the one that was looked into. An image older than ``not_before``
-    (nanoseconds, when the files that it must hold were written) cannot hold them; with ``may_hold`` false
-    nothing of ours was ever put into any.
+    From the ledger while the image is the one that was looked into. An image older than ``not_before`` (nanoseconds,
+    the first file of ours on the host; ``None``: there is none) cannot hold any of ours, unless the ledger suspects
+    it. ``always``: files or modules are asked for that are not ours.
     """
     stamp = image_stamp(root, path)
     if stamp is None:
@@ -41,8 +45,9 @@ def known_content(
     remembered = recall(ledger, path, stamp)
     if remembered is not None and _answers(remembered, need):
         return remembered
-    if not may_hold or stamp["mtime_ns"] < not_before:
-        return remembered
+    made_since = not_before is not None and stamp["mtime_ns"] >= not_before
+    if not (made_since or always or is_known(ledger, path)):
+        return None
     try:
         return look_into(root, run, path, need)
     except ToolError:

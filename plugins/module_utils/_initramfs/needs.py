@@ -8,9 +8,7 @@
 
 from __future__ import annotations
 
-import os
-
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, modified
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.kernel_modules import (
     NeededModules,
     needed_modules,
@@ -18,7 +16,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.k
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import MODULES, OWNER
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 
 
 def installed_digests(root: Root, ledger: Ledger) -> dict[str, str]:
@@ -27,12 +24,14 @@ def installed_digests(root: Root, ledger: Ledger) -> dict[str, str]:
     return {path: digest(content) for path, content in contents.items() if content is not None}
 
 
-def table_written(root: Root) -> int:
-    """When the table was written, in nanoseconds; 0 where there is none."""
-    try:
-        return os.stat(root.path(TABLE_PATH)).st_mtime_ns
-    except OSError:
-        return 0
+def ours_since(root: Root, ledger: Ledger) -> int | None:
+    """Since when files of early binding are on the host, in nanoseconds; ``None`` where there are none.
+
+    The oldest of them counts and not the table, which is written anew whenever the list of devices changes: an
+    image that was made in between (with a new kernel, by the package manager) holds an older table.
+    """
+    times = (modified(root.path(path)) for path in owned_paths(ledger, OWNER))
+    return min((time for time in times if time is not None), default=None)
 
 
 def early_binding_modules(root: Root, kernel: str) -> NeededModules:

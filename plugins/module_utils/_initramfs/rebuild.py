@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
@@ -22,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     move_into_place,
     sync_boot_filesystem,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH, read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
     Found,
@@ -30,14 +29,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.p
     our_patterns,
     shortfalls,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import (
+    image_size,
+    read_free,
+    shortages,
+)
 
 SUFFIX = ".virtfleet-new"
-
-# Sizes in bytes for a kernel that has no image yet, and what may be added to one.
-_USUAL_IMAGE = 96 << 20
-_GROWTH = 8 << 20
-# Unpacked once by the generator, packed again, and unpacked once more for the proof.
-_SCRATCH_FACTOR = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +55,13 @@ def new_name(path: str) -> str:
 
 def check_space(root: Root, jobs: t.Sequence[Job]) -> None:
     """Refuse before the first build where one image beside the old one, or the work on it, would not fit."""
+    if not jobs:
+        return
+    free = read_free(root, [job.path for job in jobs])
     for job in jobs:
-        image = _size(root, job.path) or _USUAL_IMAGE
-        _require_free(root, os.path.dirname(job.path), image + _GROWTH, f"the new image of {job.kernel}")
-        _require_free(root, SCRATCH, image * _SCRATCH_FACTOR, f"building the image of {job.kernel}")
+        reasons = shortages(job.kernel, job.path, image_size(root, job.path), free)
+        if reasons:
+            raise HostStateError(reasons[0])
 
 
 def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
@@ -86,7 +87,7 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
 
 def prove(root: Root, run: Runner, image: str, job: Job) -> Found:
     """Read ``image`` back and compare; raises :class:`ToolError` naming everything that is not as it must be."""
-    if not _size(root, image):
+    if not image_size(root, image):
         raise ToolError(
             f"The new image for {job.kernel} is empty although its generator reported success: {job.path} is unchanged"
         )
@@ -100,22 +101,6 @@ def prove(root: Root, run: Runner, image: str, job: Job) -> Found:
     return found
 
 
-def _size(root: Root, path: str) -> int:
-    try:
-        return os.path.getsize(root.path(path))
-    except OSError:
-        return 0
-
-
 def _discard(root: Root, path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(root.path(path))
-
-
-def _require_free(root: Root, directory: str, size: int, purpose: str) -> None:
-    free = shutil.disk_usage(root.path(directory)).free
-    if free < size:
-        raise HostStateError(
-            f"{directory} has {free >> 20} MiB free, {purpose} needs {-(-size >> 20)} MiB: make room there. "
-            "Nothing was changed"
-        )

@@ -49,5 +49,15 @@ def suspect(ledger: Ledger, path: str, kernel: str) -> None:
     ledger.section(SECTION).setdefault(path, {"kernel": kernel, "stamp": {}, "files": {}, "modules": []})
 
 
+def forget_gone(root: Root, ledger: Ledger, served: t.Collection[str]) -> bool:
+    """Forget images that went away with their kernels, ``served`` (those of installed kernels) left out; tells whether
+    there were any."""
+    section = ledger.section(SECTION)
+    gone = [path for path in section if path not in served and image_stamp(root, path) is None]
+    for path in gone:
+        del section[path]
+    return bool(gone)
+
+
 def forget(ledger: Ledger, path: str) -> None:
     ledger.section(SECTION).pop(path, None)

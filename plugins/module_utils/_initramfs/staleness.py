@@ -15,7 +15,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.d
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import installed_kernels
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
-    table_written,
+    ours_since,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import need_for, shortfalls
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import (
@@ -42,11 +42,11 @@ def stale_images(root: Root, ledger: Ledger, files: t.Mapping[str, str]) -> list
     return stale
 
 
-def suspects(root: Root) -> dict[str, str]:
-    """Image to kernel, for those that were made since the table is there: hooks of ours may have filled them."""
+def suspects(root: Root, ledger: Ledger) -> dict[str, str]:
+    """Image to kernel, for those that were made since files of ours are there: our hooks may have filled them."""
     generator = choose_generator(root)
-    since = table_written(root)
-    if generator is None or since == 0:
+    since = ours_since(root, ledger)
+    if generator is None or since is None:
         return {}
     found = {}
     for kernel in installed_kernels(root):

@@ -21,10 +21,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.i
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
     installed_digests,
-    table_written,
+    ours_since,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import need_for
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import is_known
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import image_stamp, recall
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import image_size, read_free
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 
@@ -34,14 +35,19 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     ``kernel``, ``path``, ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where it is
     not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
 
-    An image that was looked into before costs one ``stat``; a replaced one is unpacked once (one process).
+    ``recorded`` (whether the ledger knows what is in it), ``size`` in bytes; and ``free`` bytes by directory.
+
+    An image that was looked into before costs one ``stat``. Any other that may hold files of ours is unpacked (one
+    process): one that came with a new kernel as well. A plan writes nothing, so it would be unpacked by every plan;
+    ``recorded`` is for the role to have the module ``initramfs`` remember it once.
     """
     generator = choose_generator(root, wanted.get("generator") or "auto")
     if generator is None:
-        return {"generator": None, "images": []}
+        return {"generator": None, "images": [], "free": {}}
     digests = installed_digests(root, ledger)
     images = [_image(root, run, ledger, generator, kernel, digests) for kernel in installed_kernels(root)]
-    return {"generator": generator.name, "images": images}
+    free = read_free(root, [image["path"] for image in images])
+    return {"generator": generator.name, "images": images, "free": free}
 
 
 def _image(
@@ -50,12 +56,13 @@ def _image(
     path = generator.image_path(root, kernel)
     modules = early_binding_modules(root, kernel)
     need = need_for(generator.name, digests, modules.loadable)
-    may_hold = bool(digests) or is_known(ledger, path)
-    content = known_content(root, run, ledger, path, need, table_written(root) if digests else 0, may_hold)
+    content = known_content(root, run, ledger, path, need, ours_since(root, ledger))
     return {
         "kernel": kernel,
         "path": path,
         "present": root.exists(path),
+        "recorded": recall(ledger, path, image_stamp(root, path)) is not None,
+        "size": image_size(root, path),
         "content": None if content is None else content.to_json(),
         "modules_needed": list(modules.loadable),
         "modules_missing": list(modules.missing),

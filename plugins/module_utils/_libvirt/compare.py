@@ -352,8 +352,3 @@ def reconcile(existing: ET.Element, wanted: Wanted, last: ET.Element | None = No
     if merge.differences:
         _settle(existing, tree)
     return Reconciled(tree, tuple(merge.differences))
-
-
-def is_expanded(existing: ET.Element, wanted: Wanted) -> bool:
-    """Whether ``existing`` is one of libvirt's expansions of ``wanted``."""
-    return not reconcile(existing, wanted).differences

@@ -37,9 +37,7 @@ class Function:
 
     @classmethod
     def from_device(cls, device: Device) -> Function:
-        return cls(
-            str(device.address), device.class_code, device.is_bridge, device.driver, device.iommu_group
-        )
+        return cls(str(device.address), device.class_code, device.is_bridge, device.driver, device.iommu_group)
 
     @property
     def is_on_vfio(self) -> bool:
@@ -129,11 +127,6 @@ def _conflicts(
                 f"{function.address}: a group belongs to one domain at a time",
                 function.address,
             )
-
-
-def is_ready(device: PciHostdev, functions: t.Mapping[str, Function]) -> bool:
-    """Whether a domain with ``device`` could start now, as far as drivers decide it."""
-    return not judge_start((device,), functions)
 
 
 def judge_start(devices: t.Sequence[PciHostdev], functions: t.Mapping[str, Function]) -> tuple[RefusedError, ...]:

@@ -21,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.compare import Difference, reconcile
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.document import parse_xml
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.document import parse_xml, to_text
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.domains import (
     DomainState,
     all_snapshots,
@@ -144,11 +144,30 @@ def judge_definition(
 
 
 def check_foreign(ledger: Ledger, request: Request, existing: DomainState) -> None:
-    """Refuse somebody else's domain, unless it is allowed; to remove one that was taken over, it is asked again."""
-    record = recorded(ledger, existing)
-    is_ours = record is not None and not (request.state == ABSENT and "original" in record)
-    if not is_ours and ALLOW_FOREIGN not in request.allow:
+    """Refuse somebody else's domain, unless it is allowed."""
+    if recorded(ledger, existing) is None and ALLOW_FOREIGN not in request.allow:
         raise foreign_refusal(existing.name)
+
+
+def original_to_restore(ledger: Ledger, request: Request, existing: DomainState) -> ET.Element | None:
+    """The definition that a domain had before it was taken over, where ``absent`` means to give it back.
+
+    ``None`` where the domain itself is to go: it was made here, or its removal is allowed by key.
+    """
+    record = recorded(ledger, existing)
+    if record is None or "original" not in record or ALLOW_FOREIGN in request.allow:
+        return None
+    return parse_xml(record["original"])
+
+
+def removal(ledger: Ledger, request: Request, existing: DomainState) -> tuple[Difference, ...]:
+    """What ``absent`` changes about an existing domain, in the words of the plan and of the module."""
+    original = original_to_restore(ledger, request, existing)
+    if original is None:
+        return (Difference("domain", f"UUID {existing.uuid}", None),)
+    if to_text(original) == to_text(existing.tree):
+        return ()
+    return (Difference("definition", "as virtfleet.passthrough wrote it", "as it was before"),)
 
 
 def _judge_host(conn: t.Any, root: Root, request: Request, spec: DomainSpec, starts: bool) -> None:

@@ -40,7 +40,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.jud
     check_foreign,
     judge_definition,
     last_wanted,
+    original_to_restore,
     recorded,
+    removal,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pending import pending_differences
 
@@ -85,7 +87,7 @@ def apply(conn: t.Any, root: Root, ledger: Ledger, request: Request, *, check_mo
         domain = find(conn, request.name)
         existing = None if domain is None else snapshot(domain)
         if request.state == ABSENT:
-            return _remove(domain, existing, ledger, request, check_mode)
+            return _remove(conn, domain, existing, ledger, request, check_mode)
         definition = judge_definition(conn, root, ledger, request, existing)
     outcome = _predict(existing, definition, request)
     if check_mode:
@@ -182,6 +184,8 @@ def _record(ledger: Ledger, name: str, uuid: str, wanted: ET.Element, existing: 
     original = existing.xml if existing is not None and previous is None else (previous or {}).get("original")
     if original is not None:
         record["original"] = original
+        was_on = existing.autostart if existing is not None and previous is None else None
+        record["original_autostart"] = (previous or {}).get("original_autostart") if was_on is None else was_on
     if section.get(name) != record:
         section[name] = record
         ledger.save()
@@ -248,16 +252,29 @@ def _verify_running(root: Root, state: DomainState) -> None:
             )
 
 
-def _remove(domain: t.Any, existing: DomainState | None, ledger: Ledger, request: Request, check_mode: bool) -> Outcome:
-    """Shut down, undefine with the firmware's variables, forget. Disks stay where they are."""
+def _remove(
+    conn: t.Any,
+    domain: t.Any,
+    existing: DomainState | None,
+    ledger: Ledger,
+    request: Request,
+    check_mode: bool,
+) -> Outcome:
+    """Shut down, undefine with the firmware's variables, forget. Disks stay where they are.
+
+    A domain that was taken over gets its former definition back instead, and goes on running.
+    """
     if existing is None:
         if not check_mode and ledger.section("domains").pop(request.name, None) is not None:
             ledger.save()
         return Outcome()
     check_foreign(ledger, request, existing)
+    original = original_to_restore(ledger, request, existing)
+    if original is not None:
+        return _restore(conn, domain, existing, ledger, original, removal(ledger, request, existing), check_mode)
     switches = (Difference("state", existing.state, "shut off"),) if existing.active else ()
     outcome = Outcome(
-        differences=(Difference("domain", f"UUID {existing.uuid}", None),),
+        differences=removal(ledger, request, existing),
         before=to_text(existing.tree),
         switches=switches,
         domain=existing,
@@ -274,3 +291,52 @@ def _remove(domain: t.Any, existing: DomainState | None, ledger: Ledger, request
     if ledger.section("domains").pop(request.name, None) is not None:
         ledger.save()
     return dataclasses.replace(outcome, domain=None)
+
+
+def _restore(
+    conn: t.Any,
+    domain: t.Any,
+    existing: DomainState,
+    ledger: Ledger,
+    original: ET.Element,
+    differences: tuple[Difference, ...],
+    check_mode: bool,
+) -> Outcome:
+    """Define the domain again as it was before it was taken over, and forget it."""
+    autostart: bool | None = (recorded(ledger, existing) or {}).get("original_autostart")
+    switches: tuple[Difference, ...] = ()
+    if autostart not in (None, existing.autostart):
+        switches = (Difference("autostart", _yes(existing.autostart), _yes(not existing.autostart)),)
+    pending = () if existing.active_xml is None else pending_differences(parse_xml(existing.active_xml), original)
+    outcome = Outcome(
+        differences=differences,
+        before=to_text(existing.tree),
+        after=to_text(original),
+        switches=switches,
+        domain=existing,
+        xml=to_text(original),
+        pending=pending,
+    )
+    if check_mode:
+        return outcome
+    if differences:
+        with translated(f"reading domain '{existing.name}' from libvirt"):
+            text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+        domain = _define_xml(conn, existing.name, _with_passwords(original, parse_xml(text)))
+    _set_autostart(domain, autostart)
+    del ledger.section("domains")[existing.name]
+    ledger.save()
+    with translated(f"reading domain '{existing.name}' from libvirt"):
+        state = snapshot(domain)
+    return dataclasses.replace(outcome, domain=state, xml=state.xml)
+
+
+def _with_passwords(original: ET.Element, present: ET.Element) -> ET.Element:
+    """The former definition with the passwords of today: the ledger keeps none, and without them they would be lost."""
+    tree = parse_xml(to_text(original))
+    secrets = {graphics.get("type"): graphics.get("passwd") for graphics in present.findall("devices/graphics")}
+    for graphics in tree.findall("devices/graphics"):
+        password = secrets.get(graphics.get("type"))
+        if password is not None and graphics.get("passwd") is None:
+            graphics.set("passwd", password)
+    return tree

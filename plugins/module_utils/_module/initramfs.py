@@ -26,7 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.k
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
     installed_digests,
-    table_written,
+    ours_since,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import Job, check_space, rebuild
@@ -53,9 +53,12 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
     root = root or Root()
     generator = require_generator(root, module.params["generator"])
     kernels = _kernels(root, module.params["kernels"])
+    # Earlier tasks of a check have not written their files.
+    foretold = module.params["planned_files"] if module.check_mode else None
     with locked(root, module.check_mode) as ledger:
+        digests = installed_digests(root, ledger) if foretold is None else foretold
         assessments = [
-            _assess(root, run, ledger, generator, kernel, module.params["require"] or []) for kernel in kernels
+            _assess(root, run, ledger, generator, kernel, digests, module.params["require"] or []) for kernel in kernels
         ]
         stale = [assessment for assessment in assessments if assessment.troubles]
         check_space(root, [assessment.job for assessment in stale])
@@ -70,6 +73,8 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             for assessment in assessments:
                 if not assessment.troubles:
                     _keep(root, ledger, assessment.job, assessment.found)
+            if record.forget_gone(root, ledger, [assessment.job.path for assessment in assessments]):
+                ledger.save()
         return Result(
             bool(stale),
             {"images": [_report(assessment, built) for assessment in assessments], "generator": generator.name},
@@ -97,15 +102,12 @@ def _assess(
     ledger: Ledger,
     generator: Generator,
     kernel: str,
+    digests: t.Mapping[str, str],
     require: t.Sequence[t.Mapping[str, t.Any]],
 ) -> _Assessment:
     path = generator.image_path(root, kernel)
-    digests = installed_digests(root, ledger)
     need = _need(root, generator, kernel, digests, require)
-    may_hold = not need.is_empty or record.is_known(ledger, path)
-    # Only what early binding has written tells from its age that an older image cannot hold it.
-    not_before = table_written(root) if digests else 0
-    found = known_content(root, run, ledger, path, need, not_before, may_hold)
+    found = known_content(root, run, ledger, path, need, ours_since(root, ledger), bool(require))
     if found is None and need.is_empty and not record.is_known(ledger, path):
         return _Assessment(Job(kernel, path, need), None, ())
     troubles = proof.shortfalls(need, found or Found({}, ()))

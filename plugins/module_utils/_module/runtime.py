@@ -53,7 +53,7 @@ def module_runner(module: AnsibleModule) -> Runner:
 
 
 def system_refusal(exc: OSError) -> str:
-    """A system call's failure as a sentence: what it was about, what the system said, what to do where that is known."""
+    """A system call's failure as a sentence: what it was about, what the system said, what to do if that is known."""
     where = f" at {exc.filename}" if exc.filename else ""
     advice = _ADVICE.get(exc.errno or 0)
     return f"The system stopped this module{where}: {exc.strerror or exc}" + (f". {advice}" if advice else "")

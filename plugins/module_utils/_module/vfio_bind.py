@@ -26,6 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import binding
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER
@@ -79,7 +80,7 @@ def bind(
         )
         plan = binding.make_plan(root, ledger, request, around)
         moved = _moves(root, plan)
-        suspected = suspects(root) if plan.releases_files else {}
+        suspected = suspects(root, ledger) if plan.releases_files else {}
         # Refuses here, before the first write, where the boot loader cannot take what is needed.
         arguments = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
         changed = _would_change(ledger, plan, arguments)
@@ -139,7 +140,8 @@ def _device_request(entry: t.Mapping[str, t.Any], allow: t.Sequence[str]) -> bin
             length = "sixteen" if name == "serial" else "four"
             raise InputError(f"{name} of {address} is '{value}': expected {length} hexadecimal digits")
         expected[name] = digits
-    return binding.DeviceRequest(address, expected, (*allow, *(entry.get("allow") or ())))
+    keys = (*device_keys(allow, "allow"), *device_keys(entry.get("allow"), f"allow of {address}"))
+    return binding.DeviceRequest(address, expected, keys)
 
 
 def _arguments(
@@ -191,7 +193,7 @@ def _report(
         "devices": [
             {
                 "address": str(address),
-                "status": binding.device_status(driver, address in entries, request.present),
+                "status": binding.device_status(driver, address in entries, request.present, address in plan.held),
                 "driver": driver,
                 "configured": address in entries,
                 "native_driver": plan.records.get(str(address), {}).get("native_driver") or plan.natives.get(address),

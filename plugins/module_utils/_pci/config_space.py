@@ -12,10 +12,7 @@ import dataclasses
 import struct
 
 # include/uapi/linux/pci_regs.h
-_STATUS = 0x06
-_STATUS_CAP_LIST = 0x10
 _HEADER_TYPE = 0x0E
-_CAPABILITY_LIST = 0x34
 _EXTENDED_START = 0x100
 EXT_CAP_DEVICE_SERIAL = 0x0003
 
@@ -36,9 +33,6 @@ class ConfigSpace:
 
     def u8(self, offset: int) -> int:
         return self._unpack("<B", offset)
-
-    def u16(self, offset: int) -> int:
-        return self._unpack("<H", offset)
 
     def u32(self, offset: int) -> int:
         return self._unpack("<I", offset)

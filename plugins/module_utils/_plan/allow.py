@@ -11,11 +11,21 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import ALLOW_BOOT_VGA, ALLOW_LAST_DISPLAY
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import ALLOW_CONFIGURED, ALLOW_MANAGEMENT
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import (
+    ALLOW_BOOT_VGA,
+    ALLOW_LAST_DISPLAY,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import (
+    ALLOW_CONFIGURED,
+    ALLOW_MANAGEMENT,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import ALLOW_STORAGE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_list
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import ALLOW_BUILTIN, ALLOW_IDENTITY, ALLOW_RUNTIME_GPU
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import (
+    ALLOW_BUILTIN,
+    ALLOW_IDENTITY,
+    ALLOW_RUNTIME_GPU,
+)
 
 # What may be allowed for one device.
 DEVICE_KEYS = frozenset(
@@ -34,7 +44,7 @@ DEVICE_KEYS = frozenset(
 
 def device_keys(value: t.Any, option: str) -> tuple[str, ...]:
     """The keys of one device, none for ``None``. Raises :class:`InputError` for one that permits nothing anywhere."""
-    keys = [] if value is None else as_list(value, option)
+    keys = [] if value is None else [str(key) for key in as_list(value, option)]
     for key in keys:
         if key not in DEVICE_KEYS:
             raise InputError(f"{option} has no key '{key}': expected any of {', '.join(sorted(DEVICE_KEYS))}")

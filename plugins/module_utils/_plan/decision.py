@@ -109,12 +109,7 @@ def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Coll
     selected, refusals = select(entries, host.devices)
     if "cpu_isolation" in judged:
         wanted = _with_domain_cpus(wanted, host, selected)
-    verdicts: dict[str, Verdict] = {}
-    for name in judged:
-        try:
-            verdicts[name] = COMPONENTS[name](wanted[name], host, selected)
-        except UnresolvedDeviceError as missing:
-            verdicts[name] = Verdict(refusals=(_unresolved(str(missing), entries),))
+    verdicts = {name: _judge(name, wanted, host, selected) for name in judged}
     if refusals and "vfio" in verdicts:
         present = verdicts["vfio"]
         verdicts["vfio"] = dataclasses.replace(present, refusals=(*refusals, *present.refusals))
@@ -133,6 +128,16 @@ def _with_domain_cpus(
         return wanted
     cpus = sorted({cpu for pinning in pinnings.values() for cpu in pinning.reserved})
     return {**wanted, "cpu_isolation": {**wanted["cpu_isolation"], "domain_cpus": format_cpulist(cpus)}}
+
+
+def _judge(
+    name: str, wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]
+) -> Verdict:
+    try:
+        return COMPONENTS[name](wanted[name], host, selected)
+    except UnresolvedDeviceError as missing:
+        entries = wanted.get("vfio", {}).get("devices") or []
+        return Verdict(refusals=(_unresolved(str(missing), entries),))
 
 
 def _unresolved(name: str, entries: t.Sequence[t.Mapping[str, t.Any]]) -> Refusal:

@@ -8,11 +8,13 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, looked_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, need_for, shortfalls
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
@@ -29,11 +31,18 @@ DEFAULTS: t.Final = {"generator": "auto", "kernels": ("all",)}
 
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``generator`` and ``kernels`` as the module ``initramfs`` takes them. Images are judged against
-    the files that the component ``vfio`` will have written by then. ``apply`` holds the same two options."""
+    the files that the component ``vfio`` will have written by then. ``apply`` holds the same two options, those
+    ``planned_files`` by their digests, and in ``unrecorded`` the images that are right and that the module has only
+    to remember, so that no further plan unpacks them."""
     options = _options(wanted)
     facts = host.facts[NAME]
     refusals: tuple[Refusal, ...] = ()
-    apply = {"generator": options["generator"], "kernels": list(options["kernels"])}
+    apply: dict[str, t.Any] = {
+        "generator": options["generator"],
+        "kernels": list(options["kernels"]),
+        "planned_files": {},
+        "unrecorded": [],
+    }
     try:
         target = vfio.target_table(host, selected)
     except HostStateError as exc:
@@ -46,9 +55,15 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     images = [
         image for image in facts["images"] if "all" in options["kernels"] or image["kernel"] in options["kernels"]
     ]
-    refusals = tuple(refusal for image in images for refusal in _missing(image, bool(files)))
-    changes = tuple(change for image in images for change in _stale(image, facts["generator"], files))
-    return Verdict(changes=changes, refusals=refusals, apply=apply)
+    changes = {image["path"]: tuple(_stale(image, facts["generator"], files)) for image in images}
+    stale = [image for image in images if changes[image["path"]]]
+    refusals = (
+        *(refusal for image in images for refusal in _missing(image, bool(files))),
+        *(refusal for image in stale for refusal in _no_space(image, facts["free"])),
+    )
+    apply["planned_files"] = files
+    apply["unrecorded"] = [image["path"] for image in images if files and image not in stale and not image["recorded"]]
+    return Verdict(changes=tuple(itertools.chain.from_iterable(changes.values())), refusals=refusals, apply=apply)
 
 
 def _options(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -66,6 +81,11 @@ def _missing(image: t.Mapping[str, t.Any], needed: bool) -> t.Iterator[Refusal]:
         names = ", ".join(image["modules_missing"])
         reason = f"kernel {image['kernel']} lacks {names}: a boot into it would leave the devices to the host"
         yield Refusal(None, f"{reason}. Install its modules or remove that kernel")
+
+
+def _no_space(image: t.Mapping[str, t.Any], free: t.Mapping[str, int]) -> t.Iterator[Refusal]:
+    for reason in shortages(image["kernel"], image["path"], image["size"], free):
+        yield Refusal(None, reason)
 
 
 def _stale(image: t.Mapping[str, t.Any], generator: str, files: t.Mapping[str, str]) -> t.Iterator[Change]:

@@ -38,6 +38,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.jud
     check_foreign,
     define,
     last_wanted,
+    removal,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pages import shortage
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pending import pending_differences
@@ -317,8 +318,7 @@ def _differences(
 ) -> tuple[list[Difference], list[str]]:
     """What the writer would change, and what to tell the operator. Raises what resolving raises."""
     if request.spec is None:
-        gone = [] if existing is None else [Difference("domain", f"UUID {existing.uuid}", None)]
-        return gone, []
+        return [] if existing is None else list(removal(host.ledger, request, existing)), []
     warnings: list[str] = []
     spec = request.spec
     if facts["capabilities"] is not None:

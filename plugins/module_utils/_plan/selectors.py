@@ -21,7 +21,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_int, as_list, as_mapping
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import (
+    as_bool,
+    as_int,
+    as_list,
+    as_mapping,
+)
 
 jmespath: types.ModuleType | None
 try:

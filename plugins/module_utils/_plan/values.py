@@ -25,7 +25,7 @@ def as_bool(value: t.Any, option: str) -> bool:
     """A boolean, or one of the words ``true``, ``yes``, ``on``, ``false``, ``no``, ``off`` in any case."""
     if isinstance(value, bool):
         return value
-    word = value.strip().lower() if isinstance(value, str) else None
+    word = value.strip().lower() if isinstance(value, str) else ""
     if word not in _SWITCHES:
         raise InputError(f"{option} is '{value}': expected true or false")
     return _SWITCHES[word]

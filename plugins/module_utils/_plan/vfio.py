@@ -12,9 +12,10 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import looked_for
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
@@ -30,6 +31,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table 
     GENERATION_PARAMETER,
     Table,
     arguments_of,
+    last_generation,
     next_table,
     running_generation,
 )
@@ -40,10 +42,13 @@ _KEYS = frozenset({"devices", "allow"})
 
 
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
-    """``wanted``: ``devices`` (the entries that ``selected`` resolved, with their ``allow`` keys) and ``allow``
-    (more keys by the entry's name). ``apply``: ``devices`` for ``vfio_bind`` with the keys of each,
-    ``kernel_args``, and ``allow``, which is empty because keys belong to devices."""
+    """``wanted``: ``devices`` (the entries that ``selected`` resolved, with their ``allow`` keys; ``None`` for
+    unmanaged, which releases nothing) and ``allow`` (more keys by the entry's name). ``apply``: ``devices`` for
+    ``vfio_bind`` with the keys of each, ``kernel_args``, and ``allow``, which is empty because keys belong to
+    devices."""
     allow = _allow_by_name(wanted)
+    if wanted.get("devices") is None:
+        return Verdict()
     chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
     facts = host.facts[NAME]
     refusals = [refusal for device, keys in chosen.values() for refusal in refusals_for(device, host, keys, chosen)]
@@ -56,12 +61,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     arguments = judge_arguments(host, OWNER, arguments_of(target), (GENERATION_PARAMETER,))
     changes = [*_device_changes(host, present, chosen), *_file_changes(facts, target), *arguments.changes]
     unbound = [device for device, _keys in chosen.values() if device.driver != VFIO_PCI]
+    missed = () if changes else tuple(_missed(host, target, unbound))
     return Verdict(
         changes=tuple(changes),
-        refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals))),
-        warnings=tuple(_missed(host, target, unbound)) if not changes else (),
+        refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
         assumptions=_assumptions(host, chosen),
-        pending_reboot=not changes and (bool(unbound) or arguments.pending_reboot),
+        pending_reboot=not changes and not missed and (bool(unbound) or arguments.pending_reboot),
         apply={
             "devices": [_for_writer(device, keys) for _address, (device, keys) in sorted(chosen.items())],
             "kernel_args": arguments_of(target),
@@ -103,7 +108,7 @@ def target_table(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) 
     if not host.facts[NAME]["managed"]:
         return present
     entries = {device.address: device.identity for name in selected for device in selected[name]}
-    return next_table(present, entries, host.ledger.generation)
+    return next_table(present, entries, last_generation(host.ledger.generation, host.boot["running"]))
 
 
 def target_files(host: HostState, target: Table | None) -> dict[str, str]:
@@ -117,13 +122,20 @@ def _allow_by_name(wanted: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
     unknown = sorted(set(wanted) - _KEYS)
     if unknown:
         raise InputError(f"vfio: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
+    names = {str(entry["name"]): entry.get("allow") for entry in wanted.get("devices") or []}
     extra = wanted.get("allow") or {}
-    if not hasattr(extra, "items"):
+    if not isinstance(extra, t.Mapping):
         raise InputError("vfio: allow must map names of devices to lists of keys, such as {nic: [configured_nic]}")
-    allow = {name: tuple(keys) for name, keys in extra.items()}
-    for entry in wanted.get("devices") or []:
-        allow[entry["name"]] = (*allow.get(entry["name"], ()), *(entry.get("allow") or ()))
-    return allow
+    unknown = sorted(str(name) for name in extra if name not in names)
+    if unknown:
+        raise InputError(f"vfio: allow names '{unknown[0]}', which is no entry of vfio_devices")
+    return {
+        name: (
+            *device_keys(extra.get(name), f"vfio: allow of '{name}'"),
+            *device_keys(keys, f"vfio_devices '{name}': allow"),
+        )
+        for name, keys in names.items()
+    }
 
 
 def _host_refusals(host: HostState, target: Table | None) -> list[Refusal]:
@@ -143,12 +155,9 @@ def _host_refusals(host: HostState, target: Table | None) -> list[Refusal]:
         present = facts["files"].get(path)
         if present in (None, sha256):
             continue
-        if path not in files:
-            refusals.append(Refusal(None, f"{path} exists and was not written by virtfleet.passthrough: move it away"))
-        elif present != files[path]["written"]:
-            refusals.append(
-                Refusal(None, f"{path} was changed by someone since virtfleet.passthrough wrote it: remove it")
-            )
+        why = obstacle(path, present, files.get(path))
+        if why is not None:
+            refusals.append(Refusal(None, why))
     return refusals
 
 
@@ -179,14 +188,17 @@ def _file_changes(facts: t.Mapping[str, t.Any], target: Table | None) -> t.Itera
             yield Change(f"file {path}", before, "as generated" if path in wanted else None)
 
 
-def _missed(host: HostState, target: Table | None, unbound: t.Iterable[Device]) -> t.Iterator[str]:
-    """A boot that was made for this table and left a device elsewhere: another boot will not help by itself."""
+def _missed(host: HostState, target: Table | None, unbound: t.Iterable[Device]) -> t.Iterator[Refusal]:
+    """A boot that was made for this table and left a device elsewhere: another one would only do the same."""
     if target is None or running_generation(host.boot["running"]) != target.generation:
         return
     for device in unbound:
-        yield (
+        off = "" if host.iommu["enabled"] else ". The IOMMU is off, and without it vfio-pci takes no device"
+        yield Refusal(
+            str(device.address),
             f"{device.address} is held by {device.driver or 'no driver'} although this boot was made for it "
-            f"(generation {target.generation}): the lines of virtfleet-passthrough in the kernel log say why"
+            f"(generation {target.generation}), and another boot would do the same. What the early script did is in "
+            f"the kernel log: journalctl -k -b | grep -e virtfleet-passthrough -e {device.address}{off}",
         )
 
 

@@ -25,19 +25,17 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
     Device,
     Identity,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import (
-    MISSING,
-    kernel_release,
-    vfio_pci_kind,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI, Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     TABLE_PATH,
     Table,
+    last_generation,
     next_table,
     running_generation,
 )
@@ -69,7 +67,8 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What will be done. ``table`` is the one to have afterwards; ``bind`` and ``release`` change drivers now."""
+    """What will be done. ``table`` is the one to have afterwards; ``bind`` and ``release`` change drivers now;
+    ``held`` are those to be given back that are on vfio-pci through us."""
 
     before: Table | None
     table: Table | None
@@ -77,6 +76,7 @@ class Plan:
     file_changes: tuple[_owned.FileChange, ...]
     bind: tuple[Address, ...]
     release: tuple[Address, ...]
+    held: frozenset[Address]
     records: t.Mapping[str, t.Mapping[str, t.Any]]
     natives: t.Mapping[Address, str | None]
 
@@ -109,19 +109,20 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
         if request.boot:
             entries.update({address: device.identity for address, device in found.items()})
         _check_kernel(root, bool(found))
-    table = next_table(present, entries, ledger.generation)
+    table = next_table(present, entries, last_generation(ledger.generation, _running(root)))
     files = _files(root, table) if request.boot else _as_they_are(root, ledger)
     bind = [
         address for address in named if request.present and request.now and current_driver(root, address) != VFIO_PCI
     ]
-    release = [address for address in gone if request.now and _holds_ours(root, address, {*configured, *recorded})]
+    held = {address for address in gone if _holds_ours(root, address, {*configured, *recorded}, present)}
     return Plan(
         before=present,
         table=table if request.boot else present,
         files=files,
         file_changes=_preview(root, ledger, files),
         bind=tuple(sorted(bind)),
-        release=tuple(sorted(release)),
+        release=tuple(sorted(held)) if request.now else (),
+        held=frozenset(held),
         records=_records(recorded, by_address, named if request.present else {}, entries, gone),
         natives={address: record.get("native_driver") for address, record in recorded.items()},
     )
@@ -163,25 +164,33 @@ def drivers_after(root: Root, plan: Plan, addresses: t.Iterable[Address]) -> dic
     return drivers
 
 
-def device_status(driver: str | None, configured: bool, present: bool) -> str:
-    """``bound``, ``pending_reboot`` or ``not_configured``, for a device that is wanted (``present``) or not."""
-    on_vfio = driver == VFIO_PCI
-    if present and on_vfio:
+def device_status(driver: str | None, configured: bool, wanted: bool, ours: bool) -> str:
+    """``bound``, ``pending_reboot`` or ``not_configured``, for a device that is ``wanted`` or not.
+
+    One that is not, and is on vfio-pci by somebody else's doing (not ``ours``), waits for nothing.
+    """
+    on_vfio = driver == VFIO_PCI and (wanted or ours)
+    if wanted and on_vfio:
         return BOUND
     return PENDING_REBOOT if configured != on_vfio else NOT_CONFIGURED
 
 
 def reboot_required(root: Root, plan: Plan, request: Request) -> bool:
     """Whether the running system differs from what the next boot will bring."""
-    running = running_generation((root.read_text("/proc/cmdline") or "").split())
+    running = running_generation(_running(root))
     if running != (None if plan.table is None else plan.table.generation):
         return True
     entries = {} if plan.table is None else plan.table.entries
     named = [wanted.address for wanted in request.devices]
     drivers = drivers_after(root, plan, {*entries, *named})
     return any(drivers[address] != VFIO_PCI for address in entries) or any(
-        device_status(drivers[address], address in entries, request.present) == PENDING_REBOOT for address in named
+        device_status(drivers[address], address in entries, request.present, address in plan.held) == PENDING_REBOOT
+        for address in named
     )
+
+
+def _running(root: Root) -> list[str]:
+    return (root.read_text("/proc/cmdline") or "").split()
 
 
 def _leaving(request: Request, named: t.Collection[Address], ours: t.Collection[Address]) -> set[Address]:
@@ -190,13 +199,17 @@ def _leaving(request: Request, named: t.Collection[Address], ours: t.Collection[
     return set(ours) - set(named) if request.exclusive else set()
 
 
-def _holds_ours(root: Root, address: Address, ours: t.Collection[Address]) -> bool:
-    """Whether the device is on vfio-pci through us: recorded, or through an override that a boot of ours has set."""
+def _holds_ours(root: Root, address: Address, ours: t.Collection[Address], present: Table | None) -> bool:
+    """Whether the device is on vfio-pci through us: recorded, or through an override that a boot of ours has set.
+
+    A boot made with the present table, which does not name the device, has not set it.
+    """
     if current_driver(root, address) != VFIO_PCI:
         return False
     override = root.read_word(f"/sys/bus/pci/devices/{address}/driver_override")
-    running = running_generation((root.read_text("/proc/cmdline") or "").split())
-    return address in ours or (override == VFIO_PCI and running is not None)
+    running = running_generation(_running(root))
+    other_table = running is not None and (present is None or present.generation != running)
+    return address in ours or (override == VFIO_PCI and other_table)
 
 
 def _check(
@@ -250,7 +263,7 @@ def _combined(refusals: t.Sequence[Refusal]) -> RefusedError:
 def _check_kernel(root: Root, needed: bool) -> None:
     if needed and vfio_pci_kind(root) == MISSING:
         raise RefusedError(
-            f"kernel {kernel_release(root)} has no driver vfio-pci, neither as a module nor built in: "
+            f"kernel {running_release(root)} has no driver vfio-pci, neither as a module nor built in: "
             "install its modules"
         )
 

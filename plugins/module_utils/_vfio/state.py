@@ -29,7 +29,7 @@ def read_state(root: Root, _run: Runner, ledger: Ledger, wanted: t.Mapping[str, 
     paths = {file.path for file in boot_files(Table(1, {}), generators)} | set(owned_paths(ledger, OWNER))
     contents = {path: root.read_bytes(path) for path in sorted(paths)}
     return {
-        "managed": "devices" in wanted,
+        "managed": wanted.get("devices") is not None,
         "table": root.read_text(TABLE_PATH) if TABLE_PATH in owned_paths(ledger, OWNER) else None,
         "files": {path: None if content is None else digest(content) for path, content in contents.items()},
         "generators": generators,

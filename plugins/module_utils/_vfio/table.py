@@ -77,17 +77,25 @@ class Table:
         return f"{GENERATION_PARAMETER}={self.generation}"
 
 
-def next_table(present: Table | None, entries: t.Mapping[Address, Identity], last_generation: int) -> Table | None:
+def last_generation(recorded: int, running: t.Iterable[str]) -> int:
+    """The highest number known to have been given out here: the ledger's, or that of the running command line.
+
+    After everything was given back there is no ledger, while a boot made with the last table may still run.
+    """
+    return max(recorded, running_generation(running) or 0)
+
+
+def next_table(present: Table | None, entries: t.Mapping[Address, Identity], last: int) -> Table | None:
     """The table that holds ``entries``: the present one where nothing differs, else one of a new generation.
 
-    ``last_generation`` is the highest number ever given out here: an old boot entry must never meet a
+    ``last`` is :func:`last_generation`: an old boot entry must never meet a
     table that it was not made with. ``None`` for no entries: then there is no table.
     """
     if not entries:
         return None
     if present is not None and dict(present.entries) == dict(entries):
         return present
-    return Table(max(last_generation, present.generation if present else 0) + 1, dict(entries))
+    return Table(max(last, present.generation if present else 0) + 1, dict(entries))
 
 
 def arguments_of(table: Table | None) -> list[str]:

@@ -44,7 +44,8 @@ GRUB_CMDLINE_LINUX_DEFAULT="quiet dyndbg=\"module vfio_pci +p\" odd='a\$b' mitig
 START = ["root=/dev/vda2", "ro"]
 EVERYWHERE = ["console=tty0", "console=ttyS0,115200n8"]
 NORMAL = [*START, *EVERYWHERE, "quiet", '"dyndbg=module vfio_pci +p"', "odd=a$b", "mitigations=off"]
-RECOVERY = [*START, "single", *EVERYWHERE]
+# Debian 13 leaves out the microcode loader there.
+RECOVERY = {"debian12": [*START, "single", *EVERYWHERE], "debian13": [*START, "single", "dis_ucode_ldr", *EVERYWHERE]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Grub:
 
     def expected(self, *args: str, kernels: Sequence[str] = ()) -> dict[tuple[str, bool], set[tuple[str, ...]]]:
         normal = {(kernel, False): {(*NORMAL, *args)} for kernel in kernels or self.kernels}
-        return normal | {(kernel, True): {tuple(RECOVERY)} for kernel in kernels or self.kernels}
+        recovery = tuple(RECOVERY[self.chroot.base.name])
+        return normal | {(kernel, True): {recovery} for kernel in kernels or self.kernels}
 
     @property
     def kernels(self) -> list[str]:

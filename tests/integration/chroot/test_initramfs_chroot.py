@@ -20,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.wri
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, extract, read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import new_name
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.state import read_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
@@ -107,7 +107,7 @@ def chroot(request: pytest.FixtureRequest) -> Chroot:
     return chosen
 
 
-def test_held_proven_and_released_without_a_trace(chroot: Chroot, tmp_path: Path) -> None:
+def test_held_proven_and_released_without_a_trace(chroot: Chroot) -> None:
     before = listing(chroot)
     untouched = checksum(chroot.image)
 
@@ -131,7 +131,6 @@ def test_held_proven_and_released_without_a_trace(chroot: Chroot, tmp_path: Path
 
     held = listing(chroot, ["etc/virtfleet-passthrough/*", hook])
     assert held.contents[TABLE_PATH.lstrip("/")] == (chroot.base / TABLE_PATH.lstrip("/")).read_bytes()
-    assert {os.path.relpath(path, tmp_path) for path in extract(held, str(tmp_path))} == set(held.contents)
     assert sorted(own_listing(chroot)) == sorted(held.names)
     if chroot.base.name == "debian12":
         order = listing(chroot, ["scripts/init-top/ORDER"]).contents["scripts/init-top/ORDER"].decode()

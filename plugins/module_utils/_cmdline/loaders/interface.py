@@ -54,7 +54,6 @@ class Loader(t.Protocol):
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> FileChange:
         """What :meth:`write` would do to the file that carries our part; refuses where it is not ours to change."""
-        ...
 
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]

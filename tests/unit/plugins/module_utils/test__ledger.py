@@ -46,6 +46,7 @@ def test_a_ledger_that_holds_nothing_leaves_no_trace(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ("not json", "not readable as JSON"),
+        ("\udcff", "not readable as JSON"),
         ("[]", "no schema number"),
         ("{}", "no schema number"),
         ('{"schema": 2}', "has schema 2"),
@@ -53,7 +54,7 @@ def test_a_ledger_that_holds_nothing_leaves_no_trace(tmp_path: Path) -> None:
 )
 def test_a_ledger_that_cannot_be_understood_is_refused(tmp_path: Path, content: str, words: str) -> None:
     ledger_file(tmp_path).parent.mkdir(parents=True)
-    ledger_file(tmp_path).write_text(content)
+    ledger_file(tmp_path).write_text(content, errors="surrogateescape")
     with pytest.raises(LedgerError, match=words):
         Ledger.read(Root(str(tmp_path)))
 
@@ -86,3 +87,24 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
 def test_an_unknown_section_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="no section 'kernel_arguments'"):
         Ledger().section("kernel_arguments")
+
+
+def test_looking_into_a_section_leaves_no_trace(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    with locked(root) as ledger:
+        ledger.section("kernel_args")["iommu"] = ["intel_iommu=on"]
+        ledger.save()
+    before = (tmp_path / LEDGER_PATH.lstrip("/")).read_bytes()
+    with locked(root) as ledger:
+        assert ledger.section("directories") == {}
+        ledger.save()
+    assert (tmp_path / LEDGER_PATH.lstrip("/")).read_bytes() == before
+
+
+def test_a_ledger_that_may_not_be_read_is_not_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, **_options: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(LedgerError, match="needs root"):
+        Ledger.read(Root(str(tmp_path)))

@@ -116,3 +116,23 @@ def test_previews_say_what_then_happens(tmp_path_factory: pytest.TempPathFactory
     with locked(root) as ledger:
         assert preview_release(root, ledger, PATH) == release(root, ledger, PATH)
     assert not (base / PATH.lstrip("/")).exists()
+
+
+def test_a_directory_with_a_file_of_somebody_else_stays_and_is_theirs(tmp_path: Path) -> None:
+    put(tmp_path, b"one\n")
+    theirs = (tmp_path / PATH.lstrip("/")).parent / "theirs"
+    theirs.write_bytes(b"mine\n")
+    take_back(tmp_path)
+    assert theirs.read_bytes() == b"mine\n"
+    assert Ledger.read(Root(str(tmp_path))).summary() == {}
+
+
+def test_a_directory_is_ours_while_a_file_of_ours_is_in_it(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    put(tmp_path, b"one\n")
+    with locked(root) as ledger:
+        install(root, ledger, "vfio", OwnedFile(f"{PATH}-2", b"two\n"))
+        release(root, ledger, PATH)
+        assert "/etc/virtfleet-passthrough" in ledger.section("directories")
+        release(root, ledger, f"{PATH}-2")
+    assert not (tmp_path / "etc").exists()

@@ -322,11 +322,12 @@ def test_owners_that_contradict_each_other_are_refused(host: GrubHost) -> None:
         host.set("cpu_isolation", "isolcpus=2-3")
 
 
-def test_entries_of_other_generators_are_left_alone(host: GrubHost) -> None:
+def test_entries_of_other_generators_are_left_alone(host: GrubHost, monkeypatch: pytest.MonkeyPatch) -> None:
     memtest = "### BEGIN /etc/grub.d/20_memtest86+ ###\nmenuentry 'memtest' {\n\tlinux\t/boot/memtest86+x64.bin\n}\n"
     begin = "### BEGIN /etc/grub.d/10_linux ###"
     generate = host._generate
-    host._generate = lambda: f"{begin}\n{generate()}{memtest}"  # type: ignore[method-assign]  # the tool has one more part now
+    # The tool has one more part now.
+    monkeypatch.setattr(host, "_generate", lambda: f"{begin}\n{generate()}{memtest}")
     host.configuration.chmod(0o644)
     host.configuration.write_text(host._generate())
     host.set("iommu", "intel_iommu=on")
@@ -344,16 +345,15 @@ def test_a_configuration_behind_a_link_is_replaced_where_it_lies(host: GrubHost)
     assert "intel_iommu=on" in elsewhere.read_text()
 
 
-def test_ubuntus_variable_at_the_end_of_a_line_stays_there(host: GrubHost) -> None:
+def test_ubuntus_variable_at_the_end_of_a_line_stays_there(host: GrubHost, monkeypatch: pytest.MonkeyPatch) -> None:
     generate = host._generate
-    host._generate = lambda: (
-        generate()
-        .replace("mitigations=off", "mitigations=off MARK")
-        .replace(  # type: ignore[method-assign]  # as Ubuntu's 10_linux
-            "mitigations=off MARK intel_iommu=on", "mitigations=off intel_iommu=on $vt_handoff"
-        )
-        .replace("MARK", "$vt_handoff")
-    )
+
+    def as_ubuntus_10_linux() -> str:
+        text = generate().replace("mitigations=off", "mitigations=off MARK")
+        text = text.replace("mitigations=off MARK intel_iommu=on", "mitigations=off intel_iommu=on $vt_handoff")
+        return text.replace("MARK", "$vt_handoff")
+
+    monkeypatch.setattr(host, "_generate", as_ubuntus_10_linux)
     host.configuration.chmod(0o644)
     host.configuration.write_text(host._generate())
     host.set("iommu", "intel_iommu=on")

@@ -7,20 +7,30 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import storage_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 from tests.unit.plugins.host_tree import HostTree
 
 
-def mountinfo(*mounts: tuple[str, str, str]) -> str:
+def mountinfo(*mounts: tuple[str, ...]) -> str:
+    """Device, point, source and, where it is not ext4, the type of each mount."""
     lines = [
-        f"{20 + number} 1 {device} / {point} rw - ext4 {source} rw"
-        for number, (device, point, source) in enumerate(mounts)
+        f"{20 + number} 1 {device} / {point} rw - {kind} {source} rw"
+        for number, (device, point, source, kind) in enumerate((*mount, "ext4")[:4] for mount in mounts)
     ]
     return "\n".join(lines) + "\n"
 
 
 def found(tree: HostTree) -> set[tuple[str, str, str | None]]:
-    return {(item.address, item.kind, item.allow) for item in storage_dependencies(tree.root)}
+    return {(item.address, item.kind, item.allow) for item in dependencies(tree)}
+
+
+def dependencies(tree: HostTree) -> list[Dependency]:
+    return storage_dependencies(tree.root, read_devices(tree.root, Ledger()))
 
 
 def test_the_root_disk_can_never_be_released_and_another_mount_by_its_key(tmp_path: Path) -> None:
@@ -34,7 +44,7 @@ def test_the_root_disk_can_never_be_released_and_another_mount_by_its_key(tmp_pa
         ("0000:00:03.0", "root_disk", None),
         ("0000:02:00.0", "storage", "storage_in_use"),
     }
-    assert any("/srv/my data" in item.detail for item in storage_dependencies(tree.root))
+    assert any("/srv/my data" in item.detail for item in dependencies(tree))
 
 
 def test_a_root_on_a_volume_stands_on_every_disk_below_it(tmp_path: Path) -> None:
@@ -80,4 +90,110 @@ def test_a_btrfs_root_stands_on_all_its_members(tmp_path: Path) -> None:
 def test_a_free_disk_is_free(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
+    assert found(tree) == set()
+
+
+def multipath_disk(tree: HostTree, *addresses: str) -> Path:
+    """An NVMe disk as native multipath shows it: on no bus, with links to its controllers beside it."""
+    subsystem = tree.base / "sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+    disk = subsystem / "nvme0n1"
+    (disk / "slaves").mkdir(parents=True)
+    (disk / "holders").mkdir()
+    for number, address in enumerate(addresses):
+        controller = tree.function(address, "144d:a808", "010802") / f"nvme/nvme{number}"
+        controller.mkdir(parents=True)
+        (subsystem / f"nvme{number}").symlink_to(os.path.relpath(controller, subsystem))
+    tree.link("/sys/class/block/nvme0n1", disk)
+    tree.link("/sys/dev/block/259:0", disk)
+    return disk
+
+
+def test_a_root_on_nvme_multipath_stands_on_every_controller(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    part = multipath_disk(tree, "0000:02:00.0", "0000:03:00.0") / "nvme0n1p2"
+    part.mkdir()
+    (part / "partition").write_text("2\n")
+    tree.link("/sys/dev/block/259:2", part)
+    tree.function("0000:04:00.0", "144d:a808", "010802")
+    tree.write("/proc/self/mountinfo", mountinfo(("259:2", "/", "/dev/nvme0n1p2")))
+    assert found(tree) == {("0000:02:00.0", "root_disk", None), ("0000:03:00.0", "root_disk", None)}
+
+
+def test_a_root_on_a_partition_of_an_array_stands_on_its_disks(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    array = tree.disk("md0", "9:0", None)
+    disk = tree.disk("sda", "8:0", tree.function("0000:02:00.0", "8086:2922", "010601"))
+    (array / "slaves" / "sda").symlink_to(os.path.relpath(disk, array / "slaves"))
+    tree.function("0000:03:00.0", "144d:a808", "010802")
+    (array / "md0p1").mkdir()
+    (array / "md0p1/partition").write_text("1\n")
+    tree.link("/sys/dev/block/259:1", array / "md0p1")
+    tree.write("/proc/self/mountinfo", mountinfo(("259:1", "/", "/dev/md0p1")))
+    assert found(tree) == {("0000:02:00.0", "root_disk", None)}
+
+
+def test_an_endpoint_between_root_port_and_disk_goes_with_the_disk(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.function("0000:00:0e.0", "8086:9a0b", "010400")
+    tree.function("10000:e0:06.0", "8086:a0b0", "060400", under="0000:00:0e.0/pci10000:e0", bridge=True)
+    disk = tree.function("10000:e1:00.0", "144d:a808", "010802", under="0000:00:0e.0/pci10000:e0/10000:e0:06.0")
+    tree.disk("nvme0n1", "259:0", disk)
+    tree.write("/proc/self/mountinfo", mountinfo(("259:0", "/", "/dev/nvme0n1")))
+    assert {address for address, _kind, _allow in found(tree)} == {"0000:00:0e.0", "10000:e1:00.0"}
+
+
+def storage_host(base: Path, *mounts: tuple[str, ...]) -> HostTree:
+    """Two storage controllers and a network card; nothing leads from the mounts to any of them."""
+    tree = HostTree(base)
+    tree.function("0000:02:00.0", "144d:a808", "010802")
+    tree.function("0000:03:00.0", "1000:0097", "010700")
+    tree.function("0000:04:00.0")
+    tree.write("/proc/self/mountinfo", mountinfo(*mounts))
+    return tree
+
+
+CANNOT_BE_TOLD = [
+    (("0:29", "/", "rpool/ROOT/x", "zfs"), "may carry /: what it is on cannot be told (zfs rpool/ROOT/x)"),
+    (("0:30", "/boot", "bpool/BOOT", "zfs"), "may carry /boot: what it is on cannot be told (zfs bpool/BOOT)"),
+    (("0:31", "/", "/dev/sda:/dev/sdb", "bcachefs"), "(bcachefs /dev/sda:/dev/sdb)"),
+    (("7:0", "/", "/dev/loop0", "squashfs"), "(squashfs /dev/loop0)"),
+    (("8:1", "/usr", "/dev/sda1", "ext4"), "(ext4 /dev/sda1)"),
+]
+
+
+@pytest.mark.parametrize(("mount", "words"), CANNOT_BE_TOLD)
+def test_where_it_cannot_be_told_every_storage_controller_stays(
+    tmp_path: Path, mount: tuple[str, ...], words: str
+) -> None:
+    tree = storage_host(tmp_path, mount)
+    tree.disk("loop0", "7:0", None)
+    assert found(tree) == {("0000:02:00.0", "root_disk", None), ("0000:03:00.0", "root_disk", None)}
+    assert all(words in item.detail for item in dependencies(tree))
+
+
+def test_a_pool_that_the_machine_can_start_without_goes_by_its_key(tmp_path: Path) -> None:
+    tree = storage_host(tmp_path, ("0:29", "/tank", "tank", "zfs"), ("0:30", "/tank/a", "tank/a", "zfs"))
+    assert [(item.address, item.allow) for item in dependencies(tree)] == [
+        ("0000:02:00.0", "storage_in_use"),
+        ("0000:03:00.0", "storage_in_use"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        ("0:40", "/", "server:/export", "nfs4"),
+        ("0:41", "/", "overlay", "overlay"),
+        ("0:42", "/", "rootfs", "tmpfs"),
+        ("0:43", "/", "hostshare", "virtiofs"),
+        ("0:44", "/efi", "systemd-1", "autofs"),
+        ("0:45", "/srv", "proc", "proc"),
+        ("43:0", "/", "/dev/nbd0", "ext4"),
+        ("8:16", "/", "/dev/sdb", "ext4"),
+    ],
+)
+def test_what_no_disk_of_this_host_carries_keeps_none(tmp_path: Path, mount: tuple[str, ...]) -> None:
+    tree = storage_host(tmp_path, mount)
+    tree.disk("nbd0", "43:0", None)
+    tree.disk("sdb", "8:16", tree.base / "sys/devices/platform/host3/session1/target3:0:0/3:0:0:1")
     assert found(tree) == set()

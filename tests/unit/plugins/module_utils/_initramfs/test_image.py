@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, extract, read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, read_image
 from tests.unit.plugins.cpio_images import archive, closed, member
 
 TABLE = "etc/virtfleet-passthrough/vfio-devices"
@@ -149,13 +149,6 @@ def test_what_was_packed_is_found(tmp_path_factory: pytest.TempPathFactory, file
     listing = Host(tmp_path_factory.mktemp("image"), archive(files)).read("*")
     assert listing.contents == files
     assert listing.names == tuple(sorted(files))
-
-
-def test_extracted_files_are_the_ones_that_were_read(tmp_path: Path) -> None:
-    listing = Host(tmp_path, archive(FILES)).read(TABLE)
-    (path,) = extract(listing, str(tmp_path / "out"))
-    assert Path(path).read_bytes() == FILES[TABLE]
-    assert Path(path).relative_to(tmp_path / "out") == Path(TABLE)
 
 
 def test_the_programs_for_these_tests_are_there() -> None:

@@ -133,7 +133,39 @@ def test_taking_over_keeps_what_was_there_for_undo(setup: Setup) -> None:
     run(setup, name="test", memory="2G", allow="foreign_domain")
     run(setup, name="test", memory="3G")
     assert setup[2].section("domains")["test"]["original"] == original
+
+
+def test_what_was_taken_over_is_given_back(setup: Setup) -> None:
+    conn, _host, ledger = setup
+    original = conn.lookupByName("test").XMLDesc(2)
+    run(setup, name="test", memory="2G", autostart=True, allow="foreign_domain")
+    run(setup, name="test", memory="3G", autostart=True)
+    back = run(setup, "absent", name="test")
+    assert back.changed
+    assert [switch.setting for switch in back.switches] == ["autostart"]
+    domain = conn.lookupByName("test")
+    assert domain.XMLDesc(2) == original
+    assert (domain.isPersistent(), domain.isActive(), domain.autostart()) == (1, 1, 0)
+    assert ledger.section("domains") == {}
+    # It is somebody else's again.
     refused(setup, RefusedError, "foreign_domain", "absent", name="test")
+
+
+def test_what_was_taken_over_goes_with_its_key(setup: Setup) -> None:
+    run(setup, name="test", memory="2G", allow="foreign_domain")
+    assert run(setup, "absent", name="test", allow="foreign_domain").domain is None
+    assert setup[2].section("domains") == {}
+
+
+def test_giving_back_keeps_passwords(setup: Setup) -> None:
+    conn, _host, _ledger = setup
+    tree = conn.lookupByName("test").XMLDesc(2)
+    graphics = "<devices><graphics type='vnc' port='5901' passwd='geheim'/>"
+    conn.defineXML(tree.replace("<devices>", graphics))
+    run(setup, name="test", memory="2G", allow="foreign_domain")
+    back = run(setup, "absent", name="test")
+    assert "geheim" not in back.before + back.after + back.xml
+    assert "geheim" in conn.lookupByName("test").XMLDesc(3)
 
 
 @pytest.mark.parametrize(

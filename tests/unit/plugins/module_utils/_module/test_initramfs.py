@@ -16,8 +16,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owne
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import rebuild
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import rebuild, record
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images, suspects
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.state import read_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.initramfs import prove_and_rebuild
@@ -110,7 +111,9 @@ class Host:
                 _owned.release(self.root, ledger, path)
 
     def call(self, *, check: bool = False, **params: t.Any) -> Result:
-        module: t.Any = Module({"generator": "auto", "kernels": ["all"], "require": None, **params}, check)
+        module: t.Any = Module(
+            {"generator": "auto", "kernels": ["all"], "planned_files": None, "require": None, **params}, check
+        )
         return prove_and_rebuild(module, self.run, root=self.root)
 
     def rebuilt(self, result: Result) -> list[str]:
@@ -338,3 +341,75 @@ def test_the_reader_looks_only_where_it_must(host: Host) -> None:
     facts = read_state(host.root, host.run, Ledger.read(host.root), {})
     assert all(TABLE_PATH.lstrip("/") in image["content"]["files"] for image in facts["images"])
     assert facts["images"][0]["modules_needed"] == ["vfio_iommu_type1", "vfio_pci"]
+
+
+def planned(*tables: Table) -> dict[str, str]:
+    return {
+        file.path: _owned.digest(file.content) for table in tables for file in boot_files(table, ["initramfs-tools"])
+    }
+
+
+def test_check_mode_goes_by_the_files_that_will_be(host: Host) -> None:
+    foretold = host.call(check=True, planned_files=planned(Table(1, {Address.parse("0000:01:00.0"): NIC})))
+    assert host.commands == []
+    host.hold()
+    done = host.call(planned_files={})
+    assert host.rebuilt(foretold) == host.rebuilt(done) == [OLD, NEW]
+    assert foretold.diff == done.diff
+    foretold = host.call(check=True, planned_files={})
+    host.let_go()
+    done = host.call()
+    assert host.rebuilt(foretold) == host.rebuilt(done) == [OLD, NEW]
+    assert foretold.diff == done.diff
+
+
+def test_an_image_that_went_with_its_kernel_is_forgotten(host: Host) -> None:
+    host.hold()
+    host.call()
+    host.let_go()
+    host.image(OLD).unlink()
+    (host.base / f"boot/vmlinuz-{OLD}").unlink()
+    before = (host.base / LEDGER_PATH.lstrip("/")).read_bytes()
+    host.call(check=True, planned_files={})
+    assert (host.base / LEDGER_PATH.lstrip("/")).read_bytes() == before
+    assert host.rebuilt(host.call()) == [NEW]
+    assert not (host.base / LEDGER_PATH.lstrip("/")).exists()
+
+
+def test_an_image_made_between_two_tables_is_cleaned_on_the_way_back(host: Host) -> None:
+    """A new kernel's image that our hook filled, of which the ledger knows nothing, and then another table."""
+    host.hold(1)
+    host.call(kernels=[OLD])
+    host.image(NEW).write_bytes(archive(host.packed(NEW)))
+    made = host.image(NEW).stat().st_mtime_ns
+    table = host.base / TABLE_PATH.lstrip("/")
+    with locked(host.root) as ledger:
+        for file in boot_files(Table(2, {Address.parse("0000:02:00.0"): NIC}), ["initramfs-tools"]):
+            _owned.install(host.root, ledger, OWNER, file)
+    os.utime(table, ns=(made + 10**9, made + 10**9))
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {})
+    assert [image["recorded"] for image in facts["images"]] == [True, False]
+    assert facts["images"][1]["content"] is not None
+    with locked(host.root) as ledger:
+        suspected = suspects(host.root, ledger)
+        assert f"/boot/initrd.img-{NEW}" in suspected
+        for path, kernel in suspected.items():
+            record.suspect(ledger, path, kernel)
+        ledger.save()
+    host.let_go()
+    assert host.rebuilt(host.call()) == [OLD, NEW]
+    assert b"generation" not in b"".join(host.contents())
+    assert not (host.base / LEDGER_PATH.lstrip("/")).exists()
+
+
+def test_a_right_image_is_unpacked_until_the_module_has_recorded_it(host: Host) -> None:
+    host.hold()
+    host.call()
+    host.image(NEW).write_bytes(archive(host.packed(NEW)))
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {})
+    assert [image["recorded"] for image in facts["images"]] == [True, False]
+    assert not host.call().changed
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {})
+    assert [image["recorded"] for image in facts["images"]] == [True, True]
+    assert set(facts["free"]) == {"/boot", SCRATCH}
+    assert facts["images"][0]["size"] == host.image(OLD).stat().st_size

@@ -408,3 +408,32 @@ def test_a_boot_loader_that_cannot_take_the_argument_stops_before_the_first_writ
         call(kernel, FIRST, timing=timing, set_args=refuse)
     assert snapshot(kernel) == before
     assert kernel.writes == []
+
+
+def test_what_somebody_else_holds_waits_for_no_boot(kernel: FakeKernel) -> None:
+    call(kernel, TWIN)
+    kernel.boot("ro virtfleet_passthrough.generation=1")
+    call(kernel, TWIN, timing="now")
+    kernel.attribute(f"/sys/bus/pci/devices/{FIRST}/driver_override", "vfio-pci")
+    kernel.attribute("/sys/bus/pci/drivers/e1000e/unbind", FIRST)
+    kernel.attribute("/sys/bus/pci/drivers_probe", FIRST)
+    assert kernel.driver(FIRST) == "vfio-pci"
+    for timing in ("boot", "both"):
+        result = call(kernel, FIRST, state="absent", timing=timing)
+        assert (result.changed, result.data["reboot_required"]) == (False, False)
+        assert statuses(result) == {FIRST: "not_configured"}
+    assert kernel.driver(FIRST) == "vfio-pci"
+
+
+def test_a_number_that_still_runs_is_not_given_out_again(kernel: FakeKernel) -> None:
+    kernel.boot("ro virtfleet_passthrough.generation=5")
+    assert judged(kernel, FIRST).apply["kernel_args"] == ["virtfleet_passthrough.generation=6"]
+    assert call(kernel, FIRST).data["kernel_args"] == ["virtfleet_passthrough.generation=6"]
+
+
+@pytest.mark.parametrize("where", ["device", "all"])
+def test_a_key_that_permits_nothing_is_named(kernel: FakeKernel, where: str) -> None:
+    keys = ["management-nic"]
+    device = {"address": FIRST, "allow": keys} if where == "device" else FIRST
+    with pytest.raises(InputError, match="no key 'management-nic': expected any of boot_vga, "):
+        call(kernel, device, allow=keys if where == "all" else [])

@@ -43,6 +43,6 @@ def test_parsing_what_was_printed_gives_it_back(address: Address) -> None:
 @given(ADDRESSES, ADDRESSES)
 def test_order_is_the_kernels_numeric_order(one: Address, other: Address) -> None:
     def number(address: Address) -> int:
-        return address.domain << 16 | address.bus << 8 | address.devfn
+        return address.domain << 16 | address.bus << 8 | (address.device << 3 | address.function)
 
     assert (one < other) == (number(one) < number(other))

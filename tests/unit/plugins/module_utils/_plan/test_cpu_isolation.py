@@ -87,9 +87,9 @@ def test_what_cannot_be_meant(cpus: Any) -> None:
 
 
 def test_switches_are_booleans() -> None:
-    with pytest.raises(InputError, match="nohz_full is 'yes'"):
-        decide({"cpus": "6-11", "nohz_full": "yes"}, _host(), {})
-    verdict = decide({"cpus": "6-11", "nohz_full": False, "rcu_nocbs": False, "irqaffinity": False}, _host(), {})
+    with pytest.raises(InputError, match="nohz_full is '1'"):
+        decide({"cpus": "6-11", "nohz_full": 1}, _host(), {})
+    verdict = decide({"cpus": "6-11", "nohz_full": False, "rcu_nocbs": "no", "irqaffinity": "false"}, _host(), {})
     assert verdict.apply["kernel_args"] == ["isolcpus=managed_irq,domain,6-11"]
 
 

@@ -160,3 +160,25 @@ def test_domains_that_cannot_be_pinned_say_so_themselves(host: HostState, vfio: 
 def test_an_unknown_component_is_named(host: HostState, wanted: dict[str, Any], components: list[str] | None) -> None:
     with pytest.raises(InputError, match=r"unknown component 'gpu'; expected iommu, vfio, "):
         make_plan(wanted, host, components)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"vfio": "gpu"}, "wanted.vfio is 'gpu': expected a dictionary"),
+        ({"iommu": ["on"]}, "wanted.iommu is"),
+        ({"vfio": {"devices": "06:00.0"}}, "vfio_devices is '06:00.0': expected a list"),
+        ({"vfio": {"devices": ["06:00.0"]}}, "vfio_devices: an entry is '06:00.0'"),
+        ({"libvirt_domains": {"domains": "demo"}}, "libvirt_domains_list is 'demo'"),
+        ({"libvirt_domains": {"domains": ["demo"]}}, "libvirt_domains_list: an entry is 'demo'"),
+    ],
+)
+def test_what_has_the_wrong_form_is_named(host: HostState, wanted: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_plan(wanted, host)
+
+
+def test_a_component_alone_needs_no_facts_of_others(host: HostState) -> None:
+    few = dataclasses.replace(host, facts={})
+    wanted = {"vfio": VFIO, "iommu": IOMMU, "cpu_isolation": ISOLATION, "libvirt_domains": DOMAINS}
+    assert list(make_plan(wanted, few, ["iommu"]).verdicts) == ["iommu"]

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import (
+    DROP_IN,
     GIB,
     drop_in_content,
     read_state,
@@ -267,3 +268,43 @@ def test_unmanaged_pools_keep_their_arguments(kernel: HugeKernel) -> None:
     host = _host(kernel, entries=[f"ro {LINE}"], ledger=OURS)
     verdict = decide({"overcommit": []}, host, {})
     assert (verdict.status, verdict.apply["pools"], verdict.apply["kernel_args"]) == ("in_sync", None, LINE.split())
+
+
+def test_no_room_in_this_boot_is_refused_before_it_is_tried(kernel: HugeKernel) -> None:
+    kernel.occupy(1, 20 * GIB)
+    verdict = decide({**WANTED, "timing": "now"}, _host(kernel), GPU)
+    assert verdict.status == "refused"
+    assert "1G pages on node 1: 16 more would need 16.0 GiB, 12.0 GiB could be had now" in verdict.refusals[0].reason
+    assert "use timing=boot or both" in verdict.refusals[0].reason
+    # With a boot to come there is room.
+    assert decide(WANTED, _host(kernel), GPU).status == "drift"
+    kernel.somebody_sets(1, GIB, 12)
+    shrinking = {"pools": [{"size": "1G", "count": 4, "node": 1}], "timing": "now"}
+    assert decide(shrinking, _host(kernel, ledger=_recorded("boot-2", 12, 12)), {}).status == "drift"
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({}, "exists and was not written by virtfleet.passthrough"),
+        ({DROP_IN: {"owner": "hugepages", "written": "something else"}}, "changed by someone since"),
+    ],
+)
+def test_a_drop_in_of_somebody_else_is_refused_before_it_is_met(
+    kernel: HugeKernel, record: dict[str, Any], said: str
+) -> None:
+    wanted = {"overcommit": [{"size": "2M", "count": 64}]}
+    drop_in = kernel.base / DROP_IN.lstrip("/")
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("w /sys/kernel/mm/somebody - - - - 1\n")
+    verdict = decide(wanted, _host(kernel, ledger={"files": record}), {})
+    assert verdict.status == "refused"
+    assert f"{DROP_IN} " in verdict.refusals[0].reason
+    assert said in verdict.refusals[0].reason
+    # For this boot alone no file is written.
+    assert decide({**wanted, "timing": "now"}, _host(kernel, ledger={"files": record}), {}).status == "drift"
+
+
+def test_counts_in_digits_are_numbers(kernel: HugeKernel) -> None:
+    wanted = {"pools": [{"size": "1G", "count": "16", "node": "1"}]}
+    assert decide(wanted, _host(kernel), {}).apply["kernel_args"] == LINE.split()

@@ -10,6 +10,7 @@ import typing as t
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
@@ -29,6 +30,7 @@ GENERATOR = "initramfs-tools"
 NIC = Device(Address.parse("0000:01:00.0"), Identity("8086", "10d3", "8086", "0000"), "0200", iommu_group=1)
 TABLE = Table(1, {NIC.address: NIC.identity})
 MODULES = ["vfio", "vfio_pci"]
+ROOMY = {"/boot": 1 << 30, SCRATCH: 1 << 30}
 
 
 def held(table: Table) -> dict[str, t.Any]:
@@ -43,6 +45,8 @@ def image(kernel: str, content: dict[str, t.Any] | None, missing: t.Sequence[str
         "kernel": kernel,
         "path": f"/boot/initrd.img-{kernel}",
         "present": True,
+        "recorded": True,
+        "size": 60 << 20,
         "content": content,
         "modules_needed": MODULES,
         "modules_missing": list(missing),
@@ -56,6 +60,7 @@ def judged(
     managed: bool = True,
     generator: str | None = GENERATOR,
     wanted: t.Mapping[str, t.Any] | None = None,
+    free: t.Mapping[str, int] = ROOMY,
 ) -> Verdict:
     vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
     state = HostState(
@@ -64,10 +69,10 @@ def judged(
         boot_id="b",
         devices=(NIC,),
         iommu={"enabled": True},
-        boot={},
+        boot={"running": []},
         dependencies=(),
         ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
-        facts={"vfio": vfio, "initramfs": {"generator": generator, "images": list(images)}},
+        facts={"vfio": vfio, "initramfs": {"generator": generator, "images": list(images), "free": free}},
     )
     return decide(wanted or {}, state, {"nic": tuple(chosen)} if chosen else {})
 
@@ -79,7 +84,8 @@ def stale(verdict: Verdict) -> list[str]:
 def test_every_image_that_holds_what_it_must() -> None:
     verdict = judged(image("a", held(TABLE)), image("b", held(TABLE)))
     assert verdict.status == IN_SYNC
-    assert verdict.apply == {"generator": "auto", "kernels": ["all"]}
+    files = {file.path: digest(file.content) for file in boot_files(TABLE, [GENERATOR])}
+    assert verdict.apply == {"generator": "auto", "kernels": ["all"], "planned_files": files, "unrecorded": []}
 
 
 def test_the_table_that_vfio_will_write_counts() -> None:
@@ -146,3 +152,30 @@ def test_options_without_a_value_have_their_default() -> None:
 def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
     with pytest.raises(InputError):
         judged(wanted=wanted)
+
+
+@pytest.mark.parametrize(
+    ("short", "said"),
+    [
+        ({"/boot": 1 << 20}, "/boot has 1 MiB free, the new image of a needs 68 MiB: make room there"),
+        ({SCRATCH: 8 << 20}, f"{SCRATCH} has 8 MiB free, building the image of a needs 360 MiB"),
+    ],
+)
+def test_a_full_disk_is_refused_where_an_image_is_to_be_built(short: dict[str, int], said: str) -> None:
+    verdict = judged(image("a", None), table=None, free={**ROOMY, **short})
+    assert verdict.status == REFUSED
+    assert said in verdict.refusals[0].reason
+    # What need not be built needs no room.
+    assert judged(image("a", held(TABLE)), free={**ROOMY, **short}).status == IN_SYNC
+
+
+def test_a_right_image_that_nobody_has_recorded_is_named_for_the_module() -> None:
+    new = {**image("b", held(TABLE)), "recorded": False}
+    verdict = judged(image("a", held(TABLE)), new)
+    assert (verdict.status, verdict.apply["unrecorded"]) == (IN_SYNC, ["/boot/initrd.img-b"])
+    assert judged({**image("a", None), "recorded": False}, table=None, chosen=[]).apply["unrecorded"] == []
+
+
+def test_what_the_files_will_be_is_handed_on() -> None:
+    assert "/etc/virtfleet-passthrough/vfio-devices" in judged(image("a", None), table=None).apply["planned_files"]
+    assert judged(image("a", held(TABLE)), chosen=[]).apply["planned_files"] == {}

@@ -203,7 +203,7 @@ def test_cpus_shared_by_hand_are_said() -> None:
         ({"pinning": {"host_cores": "all"}}, "host_cores"),
         ({"pinning": {}, "topology": {"cores": 2}}, "only one of them"),
         ({"allow": ["everything"]}, "'everything'"),
-        ({"allow": "foreign_domain"}, "list of keys"),
+        ({"allow": "foreign_domain"}, "expected a list"),
         ({"memory": None}, "needs memory"),
     ],
 )

@@ -74,7 +74,11 @@ def test_hosts_whose_packages_are_not_ours(fact: str, said: str) -> None:
     assert judged({}, **{fact: True}).status == "in_sync"
 
 
-@pytest.mark.parametrize("wanted", [{"package": True}, {"packages": "yes"}])
+@pytest.mark.parametrize("wanted", [{"package": True}, {"packages": "some"}])
 def test_what_cannot_be_meant(wanted: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="libvirt_host"):
         judged(wanted)
+
+
+def test_switches_may_come_as_words() -> None:
+    assert judged({"packages": "no"}, missing=["libvirt"]).apply["missing"] == []

@@ -34,6 +34,8 @@ SELECTED = [
     ({"class": "0300", "boot_vga": False}, "0000:06:00.0"),
     ({"driver": "nouveau"}, "0000:06:00.0"),
     ({"numa_node": 1}, "0000:06:00.0"),
+    ({"class": "0300", "boot_vga": "false"}, "0000:06:00.0"),
+    ({"numa_node": "1"}, "0000:06:00.0"),
     ({"query": "class == '0300' && vendor_id == '10de' && !boot_vga"}, "0000:06:00.0"),
     ({"mac": "5254.00AA.0010"}, "0000:01:00.0"),
     ({"slot": "3"}, "0000:01:00.0"),
@@ -108,12 +110,16 @@ MALFORMED = [
     ({"name": "x", "match": {"vendor_device": "10de:13c"}}, "expected two ids"),
     ({"name": "x", "match": {"class": 300}, "functions": "every"}, "functions is 'every'"),
     ({"name": "x", "match": {"class": 300}}, "in quotes"),
-    ({"name": "x", "match": {"class": "03"}, "count": 0}, "count is 0"),
-    ({"name": "x", "match": {"class": "03"}, "count": True}, "count is True"),
+    ({"name": "x", "match": {"class": "03"}, "count": 0}, "count is '0'"),
+    ({"name": "x", "match": {"class": "03"}, "count": True}, "count is 'True'"),
+    ({"name": "x", "match": {"class": "03"}, "allow": "boot_vga"}, "allow is 'boot_vga': expected a list"),
+    ({"name": "x", "match": {"class": "03"}, "allow": ["bootvga"]}, "no key 'bootvga': expected any of boot_vga, "),
+    ({"name": "x", "match": {"class": "03"}, "allow": [{}]}, "no key '{}'"),
+    ({"name": "x", "match": "06:00.0"}, "match is missing"),
     ({"name": "x", "match": {"mac": "52:54"}}, "mac is '52:54'"),
     ({"name": "x", "match": {"serial": "1"}}, "sixteen hex digits"),
-    ({"name": "x", "match": {"boot_vga": "no"}}, "expected true or false"),
-    ({"name": "x", "match": {"numa_node": "0"}}, "expected a number"),
+    ({"name": "x", "match": {"boot_vga": "maybe"}}, "expected true or false"),
+    ({"name": "x", "match": {"numa_node": "first"}}, "expected a whole number"),
     ({"name": "x", "match": {"query": "clas == '0300'"}}, "asks for 'clas'"),
     ({"name": "x", "match": {"query": "class == "}}, "no JMESPath expression"),
 ]
@@ -133,3 +139,13 @@ def test_a_name_that_stands_twice_is_an_error() -> None:
 
 def test_a_query_may_look_inside_a_field_of_a_device() -> None:
     assert choose({"query": "length(interfaces) == `0` && address == '0000:06:00.0'"})[0] == ["0000:06:00.0"]
+
+
+@pytest.mark.parametrize("entries", ["06:00.0", {"name": "x"}, ["06:00.0"], 7, [None]])
+def test_what_is_no_list_of_entries_is_an_error(entries: Any) -> None:
+    with pytest.raises(InputError, match="vfio_devices"):
+        select(entries, DEVICES)
+
+
+def test_a_count_in_digits_is_a_number() -> None:
+    assert len(choose({"vendor_device": "8086:10d3"}, count="2")[0]) == 2

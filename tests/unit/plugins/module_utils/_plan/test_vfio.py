@@ -136,10 +136,33 @@ def test_in_sync() -> None:
     assert not verdict.reboot_required
 
 
-def test_a_boot_that_did_not_help_is_a_warning() -> None:
-    verdict = judged(host(NIC, table=TABLE, running=f"ro {ARGUMENT}"), NIC)
-    assert verdict.status == PENDING_REBOOT
-    assert "0000:01:00.0 is held by e1000e although this boot was made for it" in verdict.warnings[0]
+@pytest.mark.parametrize(("driver", "enabled"), [("e1000e", True), (None, True), ("e1000e", False)])
+def test_a_boot_that_did_not_help_is_refused_and_not_repeated(driver: str | None, enabled: bool) -> None:
+    device = dataclasses.replace(NIC, driver=driver, iommu_group=1 if enabled else None)
+    verdict = judged(host(device, table=TABLE, running=f"ro {ARGUMENT}", enabled=enabled), device)
+    assert (verdict.status, verdict.reboot_required) == (REFUSED, False)
+    (refusal,) = verdict.refusals
+    assert f"0000:01:00.0 is held by {driver or 'no driver'} although this boot was made for it" in refusal.reason
+    assert "journalctl -k -b | grep -e virtfleet-passthrough -e 0000:01:00.0" in refusal.reason
+    assert ("The IOMMU is off" in refusal.reason) == (not enabled)
+
+
+def test_where_something_is_to_be_written_the_next_boot_may_help() -> None:
+    verdict = judged(host(NIC, TWIN, table=TABLE, running=f"ro {ARGUMENT}"), NIC, TWIN)
+    assert (verdict.status, verdict.reboot_required) == (DRIFT, True)
+
+
+def test_devices_without_a_value_are_unmanaged() -> None:
+    state = host(BOUND, table=TABLE, running=f"ro {ARGUMENT}", managed=False)
+    for wanted in ({"devices": None}, {}):
+        verdict = decide(wanted, state, {})
+        assert (verdict.status, verdict.changes, verdict.reboot_required) == (IN_SYNC, (), False)
+
+
+def test_a_number_that_still_runs_is_not_given_out_again() -> None:
+    """Everything was given back, the ledger is gone, and the boot made with the last table still runs."""
+    verdict = judged(host(BOUND, running="ro virtfleet_passthrough.generation=5"), BOUND)
+    assert verdict.apply["kernel_args"] == ["virtfleet_passthrough.generation=6"]
 
 
 def test_bound_by_hand_still_needs_the_next_boot() -> None:
@@ -237,7 +260,17 @@ def test_groups_of_an_iommu_that_is_off_are_an_assumption() -> None:
     assert verdict.assumptions == ("0000:01:00.0: the IOMMU is off now, groups are decided by the next boot",)
 
 
-@pytest.mark.parametrize("wanted", [{"device": []}, {"devices": [], "allow": ["nic"]}])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"device": []},
+        {"devices": [], "allow": ["nic"]},
+        {"devices": [], "allow": {"nic": ["boot_vga"]}},
+        {"devices": [{"name": "nic"}], "allow": {"nic": "boot_vga"}},
+        {"devices": [{"name": "nic", "allow": "boot_vga"}]},
+        {"devices": [{"name": "nic", "allow": ["bootvga"]}]},
+    ],
+)
 def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
     with pytest.raises(InputError):
         decide(wanted, host(NIC), {})

@@ -1,0 +1,55 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""Whether building an image fits on the disk: one image beside the old one, and the work on it.
+
+The plan and the writer judge alike, from sizes and free bytes that were read before.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH
+
+# Sizes in bytes for a kernel that has no image yet, and what may be added to one.
+_USUAL_IMAGE = 96 << 20
+_GROWTH = 8 << 20
+# Unpacked once by the generator, packed again, and unpacked once more for the proof.
+_SCRATCH_FACTOR = 6
+
+
+def image_size(root: Root, path: str) -> int:
+    """The image's size in bytes, 0 where there is none."""
+    try:
+        return os.path.getsize(root.path(path))
+    except OSError:
+        return 0
+
+
+def read_free(root: Root, paths: t.Iterable[str]) -> dict[str, int]:
+    """Free bytes in the directories of the images ``paths`` and in the one where images are worked on."""
+    directories = dict.fromkeys((*(os.path.dirname(path) for path in paths), SCRATCH))
+    return {name: shutil.disk_usage(root.path(name)).free for name in directories if root.exists(name)}
+
+
+def shortages(kernel: str, path: str, size: int, free: t.Mapping[str, int]) -> list[str]:
+    """Why the image at ``path`` (now ``size`` bytes) cannot be built, with the numbers; ``free`` as :func:`read_free`
+    gives it."""
+    image = size or _USUAL_IMAGE
+    needs = (
+        (os.path.dirname(path), image + _GROWTH, f"the new image of {kernel}"),
+        (SCRATCH, image * _SCRATCH_FACTOR, f"building the image of {kernel}"),
+    )
+    return [
+        f"{directory} has {free[directory] >> 20} MiB free, {purpose} needs {-(-needed >> 20)} MiB: make room there. "
+        "Nothing was changed"
+        for directory, needed, purpose in needs
+        if directory in free and free[directory] < needed
+    ]
