@@ -13,7 +13,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import check_components, make_plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import (
+    check_components,
+    check_wanted,
+    make_plan,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import summary
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import running_generation
@@ -39,8 +43,10 @@ class ActionModule(ActionBase):
                 "host_plan cannot be delegated: what is wanted belongs to the host that it is read on"
             )
         try:
-            check_components((*arguments["wanted"], *(arguments["components"] or ())))
-            return self._plan(_managed(plain(arguments["wanted"])), arguments, task_vars)
+            wanted = plain(arguments["wanted"])
+            check_components((*wanted, *(arguments["components"] or ())))
+            check_wanted({name: part for name, part in wanted.items() if part is not None})
+            return self._plan(_managed(wanted), arguments, task_vars)
         except PassthroughError as exc:
             raise AnsibleActionFail(str(exc)) from exc
 

@@ -60,7 +60,7 @@ def judged(
     managed: bool = True,
     generator: str | None = GENERATOR,
     wanted: t.Mapping[str, t.Any] | None = None,
-    free: t.Mapping[str, int] = ROOMY,
+    free: t.Mapping[str, int] | None = None,
 ) -> Verdict:
     vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
     state = HostState(
@@ -72,7 +72,10 @@ def judged(
         boot={"running": []},
         dependencies=(),
         ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
-        facts={"vfio": vfio, "initramfs": {"generator": generator, "images": list(images), "free": free}},
+        facts={
+            "vfio": vfio,
+            "initramfs": {"generator": generator, "images": list(images), "free": ROOMY if free is None else free},
+        },
     )
     return decide(wanted or {}, state, {"nic": tuple(chosen)} if chosen else {})
 
