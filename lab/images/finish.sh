@@ -29,7 +29,7 @@ step default parameters
 sed -i \
   -e 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' \
   -e 's/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT="quiet mitigations=off"/' \
-  -e 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200n8 no_timer_check rcupdate.rcu_expedited=1"/' \
+  -e 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200n8 no_timer_check rcupdate.rcu_expedited=1 norandmaps"/' \
   -e 's/^#GRUB_TERMINAL=.*/GRUB_TERMINAL=console/' \
   /etc/default/grub
 # The firmware's console is the serial port as well, so GRUB's plain "console" shows on both.

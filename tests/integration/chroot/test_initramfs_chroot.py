@@ -82,7 +82,7 @@ def vfio_bind(chroot: Chroot, state: str) -> Result:
 
 
 def initramfs(chroot: Chroot, *, check: bool = False) -> Result:
-    module: t.Any = Module(check, generator="auto", kernels=["all"], require=None)
+    module: t.Any = Module(check, generator="auto", kernels=["all"], require=None, planned_files=None)
     return prove_and_rebuild(module, chroot.run, root=chroot.root)
 
 
