@@ -58,7 +58,7 @@ def demonstrate(host: Host) -> None:
     with step("4", "site.yml again: nothing to do", "20 s"):
         check_idempotence(playbooks)
     with step("5", "revert.yml: take everything back, reboot once", "3 minutes"):
-        playbooks.run("revert", boot_reboot="true", revert_force_domains="true")
+        playbooks.run("revert", boot_reboot="true", revert_force_domains="true", revert_shutdown_timeout=5)
     with step("6", "compare with what was there", "20 s"):
         check_reverted(host, before)
 

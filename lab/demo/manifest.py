@@ -21,6 +21,8 @@ VOLATILE = (
     "/etc/machine-id",
     "/var/lib/systemd",
     "/var/lib/libvirt",
+    # The daemon gives its filters UUIDs when it first starts.
+    "/etc/libvirt/nwfilter",
     "/var/lib/dbus",
     "/var/lib/virtfleet-demo",
     "/boot/efi",

@@ -24,6 +24,11 @@ for hook in $UNUSED_HOOKS; do
   fi
 done
 
+# The image was made when the kernel was installed, with those hooks; a rebuild in the host must change nothing.
+if command -v update-initramfs >/dev/null; then
+  update-initramfs -u -k all
+fi
+
 step default parameters
 # As if someone else had been here before: the collection must keep these, and their order.
 sed -i \

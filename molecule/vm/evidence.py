@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
+IMAGE_LINE = re.compile(r"[-dlcb][-rwxsStT]{9} .* [A-Z][a-z]{2} +[0-9]+ +(?:[0-9]{2}:[0-9]{2}|[0-9]{4}) (.+)")
 IMAGE_MARK = "virtfleet"
 
 
@@ -29,9 +31,9 @@ def pages() -> dict[str, int]:
 
 
 def image_names(path: Path) -> list[str]:
-    # Like "ls -l"; what dracut says about the image stands around it.
-    lines = [line.split() for line in output("lsinitrd", str(path))]
-    return sorted(" ".join(words[8:]) for words in lines if len(words) > 8 and words[0][0] in "-dlcb")
+    # Like "ls -l", where the name follows the time; what dracut says about the image stands around these lines.
+    matches = (IMAGE_LINE.fullmatch(line) for line in output("lsinitrd", str(path)))
+    return sorted(match[1] for match in matches if match)
 
 
 def main() -> None:
