@@ -50,6 +50,7 @@ def _change(change: t.Mapping[str, t.Any]) -> str:
 
 
 def _refusal(refusal: t.Mapping[str, t.Any]) -> str:
-    device = f"{refusal['device']}: " if refusal["device"] else ""
+    named = refusal["device"] is None or refusal["device"] in refusal["reason"]
+    device = "" if named else f"{refusal['device']}: "
     allow = f" (allow: [{refusal['allow']}] would permit it)" if refusal["allow"] else ""
     return f"{device}{refusal['reason']}{allow}"
