@@ -112,7 +112,9 @@ class Host:
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(keys().login),
             "ansible_ssh_common_args": f"-o {known} -o GlobalKnownHostsFile=/dev/null"
-            " -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+            " -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
+            # A reset ends the host's side of a connection without a word, and QEMU's network keeps ours open.
+            " -o ServerAliveInterval=10 -o ServerAliveCountMax=6",
             "ansible_python_interpreter": "/usr/bin/python3",
         }
 

@@ -21,8 +21,10 @@ VOLATILE = (
     "/etc/machine-id",
     "/var/lib/systemd",
     "/var/lib/libvirt",
-    # The daemon gives its filters UUIDs when it first starts.
+    # What libvirt's daemon makes and completes when it first starts: UUIDs, a directory for secrets.
     "/etc/libvirt/nwfilter",
+    "/etc/libvirt/qemu/networks",
+    "/etc/libvirt/secrets",
     "/var/lib/dbus",
     "/var/lib/virtfleet-demo",
     "/boot/efi",
