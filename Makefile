@@ -39,7 +39,7 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 	@$(CHECK) all
 
 .PHONY: demo
-demo: setup ## The main job on a virtual host: up to 15 min cold, 10 min warm
+demo: setup ## The main job on a virtual host: 13 min seen on two busy cores, image cached
 	@$(WITH_VENV) python -m lab.demo
 
 .PHONY: lab-image

@@ -125,6 +125,9 @@ entries:
     rescue:
       description: Whether this is a recovery entry, which is never changed.
       type: bool
+    managed:
+      description: Whether the distribution makes this entry for its own kernels; others are never changed.
+      type: bool
     initrd:
       description: The initramfs that the entry loads, as the boot loader names it.
       type: str
