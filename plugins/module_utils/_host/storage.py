@@ -24,7 +24,7 @@ BOOT_MOUNTS = frozenset({"/", "/usr", "/boot", "/boot/efi", "/efi", "/boot/firmw
 
 ROOT_DISK = "root_disk"
 STORAGE = "storage"
-ALLOW_STORAGE = "storage_in_use"
+ALLOW_STORAGE = "storage"
 
 ZFS = "zfs"
 

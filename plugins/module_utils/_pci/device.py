@@ -18,6 +18,29 @@ BASE_CLASS_BRIDGE = "06"
 BASE_CLASS_DISPLAY = "03"
 BASE_CLASS_STORAGE = "01"
 
+# The Device/Port Type field of the PCI Express Capabilities register (PCIe Base Specification, 7.5.3.2).
+ENDPOINT = "endpoint"
+LEGACY_ENDPOINT = "legacy_endpoint"
+ROOT_PORT = "root_port"
+UPSTREAM_PORT = "upstream_port"
+DOWNSTREAM_PORT = "downstream_port"
+PCIE_TO_PCI_BRIDGE = "pcie_to_pci_bridge"
+PCI_TO_PCIE_BRIDGE = "pci_to_pcie_bridge"
+ROOT_COMPLEX_ENDPOINT = "root_complex_endpoint"
+ROOT_COMPLEX_EVENT_COLLECTOR = "root_complex_event_collector"
+
+PCIE_TYPES: t.Final[t.Mapping[int, str]] = {
+    0: ENDPOINT,
+    1: LEGACY_ENDPOINT,
+    4: ROOT_PORT,
+    5: UPSTREAM_PORT,
+    6: DOWNSTREAM_PORT,
+    7: PCIE_TO_PCI_BRIDGE,
+    8: PCI_TO_PCIE_BRIDGE,
+    9: ROOT_COMPLEX_ENDPOINT,
+    10: ROOT_COMPLEX_EVENT_COLLECTOR,
+}
+
 # Drivers that hold a device for a guest or keep it from everybody: never what it would have without us.
 HOLDING_DRIVERS = frozenset({"vfio-pci", "pci-stub", "xen-pciback"})
 
@@ -64,6 +87,14 @@ class Device:
     ``class_code`` has four hex digits (base class and sub-class); ``numa_node`` is ``None`` where the
     firmware named none; ``native_driver`` is the driver that would hold it without us; ``mac`` is the
     permanent address; ``interfaces`` are its network interfaces; ``physfn`` is the PF of a VF.
+
+    From configuration space, as it says it (the kernel corrects some port types by position, see
+    ``_iommu/prediction.py``): ``header_type`` is ``None`` where nothing could be read; ``pcie_type`` is one of
+    :data:`PCIE_TYPES` or ``None`` for conventional PCI; ``multifunction`` is bit 7 of the header type alone;
+    ``acs_capability`` and ``acs_control`` are the two ACS registers, ``None`` without the capability.
+    ``bar_above_4g`` tells of a memory region mapped above 4 GiB, ``resizable_bar`` of that capability.
+    ``sriov_totalvfs`` is ``None`` for what is no PF. ``power_state`` is the kernel's word (``D0``, ``D3hot``, …).
+    ``gaps`` name what could not be read of this function and why its facts may be incomplete.
     """
 
     address: Address
@@ -87,6 +118,17 @@ class Device:
     interfaces: tuple[str, ...] = ()
     mac: str | None = None
     slot: str | None = None
+    header_type: int | None = None
+    multifunction: bool = False
+    pcie_type: str | None = None
+    acs_capability: int | None = None
+    acs_control: int | None = None
+    bar_above_4g: bool = False
+    resizable_bar: bool = False
+    sriov_totalvfs: int | None = None
+    sriov_numvfs: int | None = None
+    power_state: str | None = None
+    gaps: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, t.Any]:
         """The dictionary that users see (design: field's names, ids without ``0x``, class under ``class``)."""

@@ -42,7 +42,7 @@ def test_the_root_disk_can_never_be_released_and_another_mount_by_its_key(tmp_pa
     )
     assert found(tree) == {
         ("0000:00:03.0", "root_disk", None),
-        ("0000:02:00.0", "storage", "storage_in_use"),
+        ("0000:02:00.0", "storage", "storage"),
     }
     assert any("/srv/my data" in item.detail for item in dependencies(tree))
 
@@ -61,7 +61,7 @@ def test_a_disk_that_something_is_built_on_is_in_use_without_a_mount(tmp_path: P
     tree = HostTree(tmp_path)
     disk = tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
     (disk / "holders/md0").mkdir()
-    assert found(tree) == {("0000:02:00.0", "storage", "storage_in_use")}
+    assert found(tree) == {("0000:02:00.0", "storage", "storage")}
 
 
 def test_swap_counts(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_swap_counts(tmp_path: Path) -> None:
     tree.write(
         "/proc/swaps", "Filename Type Size Used Priority\n/dev/nvme0n1 partition 100 0 -2\n/swapfile file 1 0 -3\n"
     )
-    assert found(tree) == {("0000:02:00.0", "storage", "storage_in_use")}
+    assert found(tree) == {("0000:02:00.0", "storage", "storage")}
 
 
 def test_a_btrfs_root_stands_on_all_its_members(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_where_it_cannot_be_told_every_storage_controller_stays(
 def test_a_pool_that_the_machine_can_start_without_goes_by_its_key(tmp_path: Path) -> None:
     tree = storage_host(tmp_path, ("0:29", "/tank", "tank", "zfs"), ("0:30", "/tank/a", "tank/a", "zfs"))
     assert [(item.address, item.allow) for item in dependencies(tree)] == [
-        ("0000:02:00.0", "storage_in_use"),
-        ("0000:03:00.0", "storage_in_use"),
+        ("0000:02:00.0", "storage"),
+        ("0000:03:00.0", "storage"),
     ]
 
 
