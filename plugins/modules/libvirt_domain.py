@@ -25,8 +25,7 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.writes
   - virtfleet.passthrough._attributes.actiongroup
-requirements:
-  - libvirt 7.1 or later, and the distribution's package C(python3-libvirt) on the managed host
+  - virtfleet.passthrough._libvirt
 options:
   name:
     description: The domain's name.
@@ -44,12 +43,6 @@ options:
     type: str
     choices: [present, running, stopped, absent]
     default: present
-  uri:
-    description:
-      - The libvirt to talk to. It has to be the one of the managed host itself, because devices are checked there.
-      - A user's own libvirt (V(qemu:///session)) is refused. It can neither take devices nor offer UEFI.
-    type: str
-    default: qemu:///system
   allow:
     description:
       - Keys that permit what is refused otherwise.

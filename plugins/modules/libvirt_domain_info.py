@@ -17,18 +17,13 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.reads
   - virtfleet.passthrough._attributes.actiongroup
+  - virtfleet.passthrough._libvirt
   - virtfleet.passthrough._attributes.root
-requirements:
-  - The distribution's package C(python3-libvirt) on the managed host
 options:
   names:
     description: Names of the domains to report. All domains when omitted.
     type: list
     elements: str
-  uri:
-    description: The libvirt of the managed host.
-    type: str
-    default: qemu:///system
 seealso:
   - module: virtfleet.passthrough.libvirt_domain
 author:

@@ -17,8 +17,7 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.writes
   - virtfleet.passthrough._attributes.actiongroup
-requirements:
-  - The distribution's package C(python3-libvirt) on the managed host
+  - virtfleet.passthrough._libvirt
 options:
   domain:
     description: Name of the domain.
@@ -77,10 +76,6 @@ options:
     type: str
     choices: [auto, 'true', 'false']
     default: auto
-  uri:
-    description: The libvirt of the managed host.
-    type: str
-    default: qemu:///system
 seealso:
   - module: virtfleet.passthrough.libvirt_domain
 author:
