@@ -102,8 +102,14 @@ class Ledger:
         return section
 
     def summary(self) -> dict[str, list[str]]:
-        """Section to the names of what is ours there; sections that hold nothing are left out."""
-        return {name: sorted(self._data[name]) for name in SECTIONS if self._data.get(name)}
+        """Section to the names of what is ours there; sections that hold nothing are left out.
+
+        ``kernel_line`` only repeats ``kernel_args``; it counts where a run that was cut off left it alone.
+        """
+        named = [name for name in SECTIONS if self._data.get(name)]
+        if "kernel_args" in named and "kernel_line" in named:
+            named.remove("kernel_line")
+        return {name: sorted(self._data[name]) for name in named}
 
     def _holds_nothing(self) -> bool:
         return not any(self._data.get(name) for name in SECTIONS)

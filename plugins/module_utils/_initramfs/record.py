@@ -49,14 +49,16 @@ def suspect(ledger: Ledger, path: str, kernel: str) -> None:
     ledger.section(SECTION).setdefault(path, {"kernel": kernel, "stamp": {}, "files": {}, "modules": []})
 
 
-def forget_gone(root: Root, ledger: Ledger, served: t.Collection[str]) -> bool:
-    """Forget images that went away with their kernels, ``served`` (those of installed kernels) left out; tells whether
-    there were any."""
+def forget_removed(root: Root, ledger: Ledger, installed: t.Collection[str]) -> tuple[list[str], list[str]]:
+    """Forget the images of kernels that are no longer ``installed``: nobody can build them again.
+
+    Gives what was forgotten, and which of those still lie there with what we put into them.
+    """
     section = ledger.section(SECTION)
-    gone = [path for path in section if path not in served and image_stamp(root, path) is None]
-    for path in gone:
+    forgotten = [path for path, entry in section.items() if entry["kernel"] not in installed]
+    for path in forgotten:
         del section[path]
-    return bool(gone)
+    return forgotten, [path for path in forgotten if image_stamp(root, path) is not None]
 
 
 def forget(ledger: Ledger, path: str) -> None:

@@ -73,12 +73,18 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             for assessment in assessments:
                 if not assessment.troubles:
                     _keep(root, ledger, assessment.job, assessment.found)
-            if record.forget_gone(root, ledger, [assessment.job.path for assessment in assessments]):
-                ledger.save()
+        forgotten, orphans = record.forget_removed(root, ledger, installed_kernels(root))
+        if forgotten and not module.check_mode:
+            ledger.save()
         return Result(
             bool(stale),
             {"images": [_report(assessment, built) for assessment in assessments], "generator": generator.name},
             tuple(_diff(assessment) for assessment in stale),
+            tuple(
+                f"{path} is left over from a kernel that was removed. It holds files of this collection, and no "
+                "generator builds it again: delete it"
+                for path in orphans
+            ),
         )
 
 

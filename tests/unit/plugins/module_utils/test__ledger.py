@@ -89,6 +89,16 @@ def test_an_unknown_section_is_an_error(tmp_path: Path) -> None:
         Ledger().section("kernel_arguments")
 
 
+def test_what_is_ours_is_named_once() -> None:
+    arguments = {"iommu": ["intel_iommu=on"]}
+    blocks = {"blocks": [["intel_iommu=on"]]}
+    assert Ledger({"kernel_args": arguments, "kernel_line": blocks, "files": {}}).summary() == {
+        "kernel_args": ["iommu"]
+    }
+    # What a run leaves that was cut off while it took the arguments out.
+    assert Ledger({"kernel_args": {}, "kernel_line": blocks}).summary() == {"kernel_line": ["blocks"]}
+
+
 def test_looking_into_a_section_leaves_no_trace(tmp_path: Path) -> None:
     root = Root(str(tmp_path))
     with locked(root) as ledger:

@@ -193,6 +193,26 @@ def test_release_brings_the_old_content_back_and_forgets(host: Host) -> None:
     assert not host.call().changed
 
 
+def test_an_image_that_outlived_its_kernel_is_named_and_keeps_nobody_from_a_release(host: Host) -> None:
+    host.hold()
+    host.call()
+    (host.base / f"boot/vmlinuz-{OLD}").unlink()
+    host.let_go()
+    assert host.call(check=True).warnings == host.call().warnings != ()
+    assert host.image(OLD).exists()
+    assert not (host.base / LEDGER_PATH.lstrip("/")).exists()
+    assert host.call().warnings == ()
+
+
+def test_an_image_that_went_with_its_kernel_is_forgotten_silently(host: Host) -> None:
+    host.hold()
+    host.call()
+    (host.base / f"boot/vmlinuz-{OLD}").unlink()
+    host.image(OLD).unlink()
+    assert host.call().warnings == ()
+    assert list(Ledger.read(host.root).section("images")) == [f"/boot/initrd.img-{NEW}"]
+
+
 def spoilt(change: t.Callable[[dict[str, bytes]], object]) -> t.Callable[[dict[str, bytes]], bytes]:
     def spoil(files: dict[str, bytes]) -> bytes:
         change(files)
