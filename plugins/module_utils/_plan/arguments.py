@@ -43,7 +43,7 @@ def judge_arguments(
     if lacking or stale:
         before, after = " ".join(written) or None, " ".join(wanted) or None
         changes.append(Change(f"kernel arguments of {owner}", before, after, after_reboot=True))
-    elif written and not host.boot.get("intact", True):
+    elif written and not host.boot["intact"]:
         changes.append(Change(f"configuration of {host.boot['bootloader']}", "without our arguments", "with them"))
     refusals = [
         Refusal(
@@ -51,7 +51,7 @@ def judge_arguments(
         )
         for theirs, ours in _foreign_conflicts(host, wanted)
     ]
-    if changes and host.boot.get("obstacle") is not None:
+    if changes and host.boot["obstacle"] is not None:
         refusals.append(Refusal(None, str(host.boot["obstacle"])))
     managed = {key(argument) for argument in (*written, *wanted)} | set(keys)
     running, next_boot = host.boot["running"], host.boot["next_boot"]

@@ -17,7 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 
 def own_entries(host: HostState) -> list[t.Mapping[str, t.Any]]:
     """The boot entries that take our arguments: those of this system's kernels, without rescue entries."""
-    return [entry for entry in host.boot["entries"] if entry.get("managed", True) and not entry["rescue"]]
+    return [entry for entry in host.boot["entries"] if entry["managed"] and not entry["rescue"]]
 
 
 def foreign_arguments(host: HostState, wanted: t.Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -51,17 +51,16 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
     refusals = [*judged.refusals, *_turned_off(host), *_impossible(host)]
     assumptions: tuple[str, ...] = ()
+    pending = judged.pending_reboot or (not judged.changes and _turned_off_until_reboot(host))
     if not host.iommu["enabled"] and not refusals:
         assumptions = ("the IOMMU is off now: its groups are known only after the reboot",)
-        if not judged.changes and not judged.pending_reboot:
-            refusals.append(
-                Refusal(None, f"the IOMMU is off although the command line asks for it: {host.iommu['reason']}")
-            )
+        if not judged.changes and not pending:
+            refusals.append(Refusal(None, f"the IOMMU is off although nothing asks for that: {host.iommu['reason']}"))
     return Verdict(
         changes=judged.changes,
         refusals=tuple(refusals),
         assumptions=assumptions,
-        pending_reboot=judged.pending_reboot,
+        pending_reboot=pending,
         apply={"kernel_args": arguments},
     )
 
@@ -70,6 +69,11 @@ def _turned_off(host: HostState) -> t.Iterator[Refusal]:
     for argument in host.boot["next_boot"]:
         if argument in TURNED_OFF:
             yield Refusal(None, f"'{argument}' on the command line of the next boot turns the IOMMU off: take it away")
+
+
+def _turned_off_until_reboot(host: HostState) -> bool:
+    """Whether what turned the IOMMU off was taken away since this boot."""
+    return any(argument in TURNED_OFF and argument not in host.boot["next_boot"] for argument in host.boot["running"])
 
 
 def _impossible(host: HostState) -> t.Iterator[Refusal]:

@@ -15,6 +15,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 
 BOOT_ID = "11111111-1111-4111-8111-111111111111"
+_ENTRY = {"default": False, "rescue": False, "managed": True}
 
 
 def host_with(
@@ -28,17 +29,24 @@ def host_with(
     """``entries`` and ``running`` are command lines; the first entry boots next, a rescue entry follows them."""
     lines = [line.split() for line in entries]
     described = [
-        {"kernel": f"6.12.{number}", "title": f"Linux {number}", "args": line, "default": number == 0, "rescue": False}
+        {**_ENTRY, "kernel": f"6.12.{number}", "title": f"Linux {number}", "args": line, "default": number == 0}
         for number, line in enumerate(lines)
     ]
-    described.append({"kernel": "6.12.0", "title": "Rescue", "args": ["ro"], "default": False, "rescue": True})
+    described.append({**_ENTRY, "kernel": "6.12.0", "title": "Rescue", "args": ["ro"], "rescue": True})
     return HostState(
         kernel_release=kernel_release,
         cpu_vendor="GenuineIntel",
         boot_id=BOOT_ID,
         devices=(),
         iommu={},
-        boot={"running": running.split(), "next_boot": lines[0], "entries": described, "bootloader": "grub"},
+        boot={
+            "running": running.split(),
+            "next_boot": lines[0],
+            "entries": described,
+            "bootloader": "grub",
+            "intact": True,
+            "obstacle": None,
+        },
         dependencies=(),
         ledger=Ledger({"schema": 1, **(ledger or {})}),
         facts=facts,

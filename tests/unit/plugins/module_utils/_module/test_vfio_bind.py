@@ -346,14 +346,22 @@ def read(kernel: FakeKernel) -> HostState:
     ledger = Ledger.read(kernel.root)
     arguments = ["ro", *ledger.section("kernel_args").get("vfio", [])]
     running = (kernel.root.read_text("/proc/cmdline") or "").split()
-    entry = {"kernel": RELEASE, "title": "Debian", "args": arguments, "default": True, "rescue": False}
+    entry = {"kernel": RELEASE, "title": "Debian", "args": arguments, "default": True, "rescue": False, "managed": True}
     return HostState(
         kernel_release=RELEASE,
         cpu_vendor="GenuineIntel",
         boot_id="b",
         devices=read_devices(kernel.root, ledger),
         iommu={"enabled": True},
-        boot={"running": running, "next_boot": arguments, "entries": [entry], "bootloader": "grub", "reason": None},
+        boot={
+            "running": running,
+            "next_boot": arguments,
+            "entries": [entry],
+            "bootloader": "grub",
+            "reason": None,
+            "intact": True,
+            "obstacle": None,
+        },
         dependencies=(),
         ledger=ledger,
         facts={"vfio": read_state(kernel.root, kernel.run, ledger, {"devices": []})},

@@ -99,15 +99,26 @@ def test_asked_for_at_boot_and_still_off_is_refused_with_the_kernels_reason() ->
     stuck = host(active=False, why="the kernel made no groups", entries=[line], running=line)
     verdict = decide(ON, stuck, {})
     assert verdict.status == "refused"
-    assert verdict.refusals[0].reason == (
-        "the IOMMU is off although the command line asks for it: the kernel made no groups"
-    )
+    assert verdict.refusals[0].reason == ("the IOMMU is off although nothing asks for that: the kernel made no groups")
 
 
 def test_an_amd_iommu_that_is_there_and_off_is_refused_because_no_parameter_turns_it_on() -> None:
-    verdict = decide(ON, host(AMD, "ivrs", False, "turned off by 'amd_iommu=off' on the kernel command line"), {})
+    verdict = decide(ON, host(AMD, "ivrs", False, "the kernel does not use it"), {})
     assert verdict.status == "refused"
-    assert "amd_iommu=off" in verdict.refusals[0].reason
+    assert verdict.refusals[0].reason == "the IOMMU is off although nothing asks for that: the kernel does not use it"
+
+
+def test_an_amd_iommu_that_a_person_turned_off_is_named_once() -> None:
+    off = host(AMD, "ivrs", False, "turned off", entries=["ro amd_iommu=off"], running="ro amd_iommu=off")
+    verdict = decide(ON, off, {})
+    assert [refusal.reason for refusal in verdict.refusals] == [
+        "'amd_iommu=off' on the command line of the next boot turns the IOMMU off: take it away"
+    ]
+
+
+def test_what_turned_an_amd_iommu_off_and_was_taken_away_waits_for_the_reboot() -> None:
+    verdict = decide(ON, host(AMD, "ivrs", False, "turned off", running="ro amd_iommu=off"), {})
+    assert (verdict.status, verdict.reboot_required) == ("pending_reboot", True)
 
 
 def test_another_vendor_is_refused_by_name() -> None:

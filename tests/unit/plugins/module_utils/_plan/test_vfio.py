@@ -64,7 +64,14 @@ def host(
             str(address): {"identity": identity.to_json(), **record} for address, identity in table.entries.items()
         }
     data.update(ledger or {})
-    entry = {"kernel": "6.1", "title": "Debian", "args": ["ro", *arguments], "default": True, "rescue": False}
+    entry = {
+        "kernel": "6.1",
+        "title": "Debian",
+        "args": ["ro", *arguments],
+        "default": True,
+        "rescue": False,
+        "managed": True,
+    }
     return HostState(
         kernel_release="6.1",
         cpu_vendor="GenuineIntel",
@@ -76,6 +83,8 @@ def host(
             "next_boot": ["ro", *arguments],
             "entries": [entry],
             "bootloader": "grub",
+            "intact": True,
+            "obstacle": None,
             "reason": None,
         },
         dependencies=tuple(dependencies),
