@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 
@@ -29,7 +30,8 @@ VOLATILE = (
     "/var/lib/virtfleet-demo",
     "/boot/efi",
 )
-IMAGE_LISTERS = {"lsinitramfs": "/boot/initrd.img-", "lsinitrd": "/boot/initrd.img-"}
+# A line of a long listing: permissions, links, owner, group, size, three fields of the date, name.
+LONG_LISTING = re.compile(rb"[-bcdlps][-rwxsStT]{9}\s")
 
 
 def content(path: str, status: os.stat_result) -> str:
@@ -46,15 +48,21 @@ def content(path: str, status: os.stat_result) -> str:
 
 
 def image_names(path: str) -> str:
-    # dracut's lister wants an option to print bare names.
-    for command in (["lsinitramfs", path], ["lsinitrd", "--list-only", path]):
+    # initramfs-tools' lister prints bare names, dracut's a report with a long listing in it.
+    for lister, names_in in (("lsinitramfs", bytes.splitlines), ("lsinitrd", listed_names)):
         try:
-            listing = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+            listing = subprocess.run(
+                [lister, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+            ).stdout
         except (FileNotFoundError, subprocess.CalledProcessError):
             continue
-        names = sorted(line.split()[-1] for line in listing.splitlines() if line.strip())
-        return hashlib.sha256(b"\n".join(names)).hexdigest()
+        return hashlib.sha256(b"\n".join(sorted(names_in(listing)))).hexdigest()
     return "no lister"
+
+
+def listed_names(report: bytes) -> list[bytes]:
+    lines = (line for line in report.splitlines() if LONG_LISTING.match(line))
+    return [line.split(maxsplit=8)[8] for line in lines]
 
 
 def main() -> None:
