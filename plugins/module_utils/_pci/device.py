@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 BASE_CLASS_BRIDGE = "06"
 BASE_CLASS_DISPLAY = "03"
 BASE_CLASS_STORAGE = "01"
+CLASS_USB_CONTROLLER = "0c03"
 
 # The Device/Port Type field of the PCI Express Capabilities register (PCIe Base Specification, 7.5.3.2).
 ENDPOINT = "endpoint"
@@ -114,6 +115,7 @@ class Device:
     root_port: Address | None = None
     physfn: Address | None = None
     boot_vga: bool = False
+    resettable: bool = True
     reset_methods: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
     mac: str | None = None

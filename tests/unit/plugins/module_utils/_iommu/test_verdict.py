@@ -1,0 +1,144 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.verdict import Verdict, verdict
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
+
+PORT, GPU, AUDIO, NIC, XHCI = "0000:00:01.0", "0000:01:00.0", "0000:01:00.1", "0000:02:00.0", "0000:00:14.0"
+PLAIN_REGION = {"start": "0xfee00000", "end": "0xfeefffff", "type": "msi"}
+
+
+def function(address: str, class_code: str, group: int | None, ids: str = "10de:13c2", **more: Any) -> Device:
+    vendor, device = ids.split(":")
+    identity = Identity(vendor, device, "1458", "3681")
+    return Device(Address.parse(address), identity, class_code, iommu_group=group, **more)
+
+
+def slot(group: int | None = 1) -> list[Device]:
+    """A root port and, in its group, a graphics card with its audio function."""
+    return [
+        function(PORT, "0604", group, "8086:0151", is_bridge=True, driver="pcieport"),
+        function(GPU, "0300", group),
+        function(AUDIO, "0403", group, "10de:0fbb", driver="snd_hda_intel"),
+    ]
+
+
+def iommu(*regions: dict[str, str], enabled: bool = True, number: int = 1, **more: Any) -> dict[str, Any]:
+    groups = [{"id": number, "reserved_regions": [PLAIN_REGION, *regions]}] if enabled else []
+    return {"enabled": enabled, "interrupt_remapping": True if enabled else None, "groups": groups, **more}
+
+
+def judged(
+    devices: list[Device],
+    address: str,
+    state: dict[str, Any] | None = None,
+    needs: tuple[Dependency, ...] = (),
+    selected: tuple[str, ...] = (),
+) -> Verdict:
+    around = Surroundings(devices, needs, state or iommu(), {Address.parse(text) for text in selected})
+    return verdict(next(device for device in devices if str(device.address) == address), around)
+
+
+def rules(found: Verdict) -> list[str]:
+    return [finding.rule for finding in found.blockers]
+
+
+def test_a_card_takes_its_other_functions_along_and_leaves_the_bridge() -> None:
+    found = judged(slot(), GPU, selected=(GPU, AUDIO))
+    assert (found.companions, found.keep_on_host) == ((AUDIO,), (PORT,))
+    assert found.to_json()["possible"] is True
+
+
+def test_a_member_that_works_for_the_host_blocks_and_slots_are_offered_before_an_override() -> None:
+    found = judged(slot(), GPU)
+    assert rules(found) == ["IOMMU-16"]
+    (blocker,) = found.blockers
+    assert blocker.device == AUDIO
+    assert AUDIO in blocker.reason
+    assert blocker.reason.index("slot") < blocker.reason.index("ACS override")
+
+
+def test_a_bridge_never_goes() -> None:
+    found = judged(slot(), PORT, selected=(PORT, GPU, AUDIO))
+    assert (rules(found), found.companions, found.blockers[0].allow) == (["IOMMU-17"], (), None)
+
+
+@pytest.mark.parametrize(("kind", "blocks"), [("direct", True), ("direct-relaxable", False), ("reserved", False)])
+def test_only_a_region_that_the_firmware_insists_on_blocks(kind: str, blocks: bool) -> None:
+    region = {"start": "0x7d800000", "end": "0x7fffffff", "type": kind}
+    found = judged([function(XHCI, "0c03", 1)], XHCI, iommu(region))
+    assert rules(found) == (["RESET-13"] if blocks else [])
+    if blocks:
+        assert "0x7d800000-0x7fffffff" in found.blockers[0].reason
+        assert found.blockers[0].allow is None
+
+
+def test_a_region_of_another_group_does_not_count() -> None:
+    region = {"start": "0x7d800000", "end": "0x7fffffff", "type": "direct"}
+    assert rules(judged([function(XHCI, "0c03", 1)], XHCI, iommu(region, number=2))) == []
+
+
+def test_a_model_that_vfio_denies_is_refused_unless_a_person_disabled_the_list() -> None:
+    card = function(NIC, "0b40", 1, "8086:37c8")
+    assert rules(judged([card], NIC)) == ["VFIO-DENYLIST"]
+    assert rules(judged([card], NIC, iommu(vfio_parameters={"disable_denylist": True}))) == []
+    # The number alone is nobody's.
+    assert rules(judged([function(NIC, "0b40", 1, "1af4:37c8")], NIC)) == []
+
+
+@pytest.mark.parametrize(
+    ("remapping", "allowed", "expected"),
+    [(True, False, []), (None, False, []), (False, True, []), (False, False, ["VFIO-INTERRUPTS"])],
+)
+def test_interrupts_that_are_not_remapped_are_a_persons_own_choice(
+    remapping: bool | None, allowed: bool, expected: list[str]
+) -> None:
+    state = {**iommu(vfio_parameters={"allow_unsafe_interrupts": allowed}), "interrupt_remapping": remapping}
+    assert rules(judged([function(NIC, "0200", 1)], NIC, state)) == expected
+
+
+def test_no_reset_refuses_by_class() -> None:
+    stuck = {"resettable": False}
+    display = [function(GPU, "0300", 1, **stuck), function(AUDIO, "0403", 1, **stuck)]
+    for address in (GPU, AUDIO):
+        found = judged(display, address, selected=(GPU, AUDIO))
+        assert (rules(found), [finding.rule for finding in found.warnings]) == ([], ["RESET-03"])
+    usb = judged([function(XHCI, "0c03", 1, **stuck)], XHCI)
+    assert (rules(usb), usb.blockers[0].allow) == (["RESET-04"], "no_reset")
+    assert "USB devices" in usb.blockers[0].reason
+    network = judged([function(NIC, "0200", 1, **stuck)], NIC)
+    assert (rules(network), "USB" in network.blockers[0].reason) == (["RESET-02"], False)
+
+
+def test_what_the_host_needs_of_any_member_blocks() -> None:
+    devices = [function(NIC, "0200", 3), function("0000:02:00.1", "0106", 3)]
+    disk = Dependency("0000:02:00.1", "root_disk", "holds /", None)
+    vga = Dependency(NIC, "boot_vga", "is the display that the firmware started with", "boot_vga")
+    found = judged(devices, NIC, needs=(disk, vga))
+    assert [(finding.rule, finding.device, finding.allow) for finding in found.blockers] == [
+        ("PRE-09", NIC, "boot_vga"),
+        ("VFIO-22", "0000:02:00.1", None),
+    ]
+    assert found.blockers[1].reason == (f"0000:02:00.1 shares IOMMU group 3 with {NIC}, and 0000:02:00.1 holds /")
+
+
+def test_a_function_outside_all_groups_is_not_for_guests_while_the_iommu_is_on() -> None:
+    assert rules(judged([function(NIC, "0200", None)], NIC)) == ["IOMMU-13"]
+
+
+def test_with_the_iommu_off_the_prediction_counts_and_says_so() -> None:
+    state = iommu(enabled=False, predicted_groups=[{"devices": [PORT, GPU, AUDIO], "reasons": ["no ACS"]}])
+    found = judged(slot(None), GPU, state)
+    assert (found.companions, found.keep_on_host, found.after_reboot) == ((AUDIO,), (PORT,), True)
+    assert "the predicted IOMMU group" in found.blockers[0].reason
+    assert found.blockers[0].allow == "predicted_group"
