@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import key
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL, TURNED_OFF
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -59,10 +60,22 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     return Verdict(
         changes=judged.changes,
         refusals=tuple(refusals),
+        warnings=tuple(_without_effect(host)),
         assumptions=assumptions,
         pending_reboot=pending,
         apply={"kernel_args": arguments},
     )
+
+
+def _without_effect(host: HostState) -> t.Iterator[str]:
+    """Parameters of somebody else that do not do what they say; nothing of theirs is changed."""
+    others = {INTEL: "amd_iommu", AMD: "intel_iommu"}
+    other = others.get(iommu_vendor(host))
+    for argument in dict.fromkeys((*host.boot["running"], *host.boot["next_boot"])):
+        if argument == "amd_iommu=on":
+            yield "'amd_iommu=on' on the command line is no value that the kernel knows: it can go"
+        elif other is not None and key(argument) == other:
+            yield f"'{argument}' on the command line has no effect here: this host's IOMMU is of another vendor"
 
 
 def _turned_off(host: HostState) -> t.Iterator[Refusal]:

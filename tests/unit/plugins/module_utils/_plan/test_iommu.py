@@ -121,6 +121,26 @@ def test_what_turned_an_amd_iommu_off_and_was_taken_away_waits_for_the_reboot() 
     assert (verdict.status, verdict.reboot_required) == ("pending_reboot", True)
 
 
+@pytest.mark.parametrize(
+    ("vendor", "table", "argument", "said"),
+    [
+        (AMD, "ivrs", "amd_iommu=on", "no value that the kernel knows"),
+        (AMD, "ivrs", "intel_iommu=on", "another vendor"),
+        (INTEL, "dmar", "amd_iommu=fullflush", "another vendor"),
+    ],
+)
+def test_parameters_without_effect_are_said_and_left_alone(vendor: str, table: str, argument: str, said: str) -> None:
+    verdict = decide(ON, host(vendor, table, entries=[f"ro {argument}"], running=f"ro {argument}"), {})
+    (warning,) = verdict.warnings
+    assert argument in warning
+    assert said in warning
+    assert not any(argument in f"{change.before} {change.after}" for change in verdict.changes)
+
+
+def test_parameters_of_this_vendor_are_no_matter() -> None:
+    assert decide(ON, host(entries=["ro intel_iommu=on,sm_on"], running="ro intel_iommu=on,sm_on"), {}).warnings == ()
+
+
 def test_another_vendor_is_refused_by_name() -> None:
     verdict = decide(ON, host("HygonGenuine", None), {})
     assert verdict.status == "refused"
