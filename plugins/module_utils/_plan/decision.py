@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.cpulist import format_cpulist
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.topology import Topology
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import (
@@ -25,12 +26,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
+    REFUSED,
     SEVERITY,
     Decide,
     HostState,
     Refusal,
     Verdict,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.numa import far_apart
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import (
     UnresolvedDeviceError,
     parse_entries,
@@ -113,7 +116,21 @@ def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Coll
     if refusals and "vfio" in verdicts:
         present = verdicts["vfio"]
         verdicts["vfio"] = dataclasses.replace(present, refusals=(*refusals, *present.refusals))
+    if "libvirt_domains" in verdicts and verdicts["libvirt_domains"].status != REFUSED:
+        present = verdicts["libvirt_domains"]
+        warnings = _domains_far_apart(wanted, host, selected, verdicts.get("hugepages", Verdict()))
+        verdicts["libvirt_domains"] = dataclasses.replace(present, warnings=(*present.warnings, *warnings))
     return Plan(verdicts, selected)
+
+
+def _domains_far_apart(
+    wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]], pages: Verdict
+) -> t.Iterator[str]:
+    entries = wanted["libvirt_domains"].get("domains") or []
+    pinnings = libvirt_domains.resolve_pinnings(entries, host, selected)
+    topology = Topology.from_json(host.facts["cpu_isolation"]["topology"])
+    for entry in entries:
+        yield from far_apart(entry, pinnings.get(entry["name"]), topology, pages.apply.get("pools") or (), selected)
 
 
 def _with_domain_cpus(

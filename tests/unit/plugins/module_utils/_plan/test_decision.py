@@ -20,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Refusal,
     Verdict,
 )
-from tests.unit.plugins.cpu_machines import MACHINES
+from tests.unit.plugins.cpu_machines import MACHINES, Shape, topology_of
 from tests.unit.plugins.planned_host import device_on, host_with
 
 VERDICTS = {
@@ -182,3 +182,13 @@ def test_a_component_alone_needs_no_facts_of_others(host: HostState) -> None:
     few = dataclasses.replace(host, facts={})
     wanted = {"vfio": VFIO, "iommu": IOMMU, "cpu_isolation": ISOLATION, "libvirt_domains": DOMAINS}
     assert list(make_plan(wanted, few, ["iommu"]).verdicts) == ["iommu"]
+
+
+def test_a_domain_that_is_torn_between_nodes_is_a_warning_of_the_domains(host: HostState) -> None:
+    shapes = tuple(Shape((core * 2, core * 2 + 1), l3=core // 4, node=core // 4) for core in range(8))
+    two_nodes = {**host.facts, "cpu_isolation": {"topology": topology_of(shapes).to_json()}}
+    torn = dataclasses.replace(host, facts=two_nodes, devices=(device_on(1),))
+    domain = {"name": "demo", "memory": "1G", "vcpus": 2, "devices": ["gpu"], "vcpu_pins": [{"vcpu": 0, "cpus": "2"}]}
+    plan = make_plan({"vfio": VFIO, "libvirt_domains": {"domains": [domain]}}, torn, ["libvirt_domains"])
+    (warning,) = plan.verdicts["libvirt_domains"].warnings
+    assert "'gpu' is on NUMA node 1, the domain's CPUs on NUMA node 0" in warning
