@@ -86,9 +86,10 @@ def _region(line: str) -> dict[str, str]:
     return {"start": start, "end": end, "type": kind}
 
 
-def _remaps_interrupts(root: Root) -> bool:
+def _remaps_interrupts(root: Root) -> bool | None:
     # Remapped interrupt chips carry an "IR-" prefix, whichever vendor (arch/x86/kernel/apic, drivers/iommu).
-    return any(" IR-" in line for line in (root.read_text("/proc/interrupts") or "").splitlines())
+    text = root.read_text("/proc/interrupts")
+    return None if text is None else " IR-" in text
 
 
 def _why_not(hardware: str | None, units: t.Sequence[str], running: t.Sequence[str]) -> str:

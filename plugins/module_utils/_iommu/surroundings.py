@@ -22,13 +22,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 class Surroundings:
     """A host around one of its functions.
 
-    ``iommu`` is what ``read_iommu`` gives; while the IOMMU is off its predicted groups count. ``selected`` are the
-    functions that leave the host together with the one in question.
+    ``iommu`` is what ``read_iommu`` gives; while the IOMMU is off its predicted groups count. ``builtin_drivers`` are
+    those of the running kernel. ``selected`` are the functions that leave the host together with the one in question.
     """
 
     devices: t.Sequence[Device]
     dependencies: t.Sequence[Dependency]
     iommu: t.Mapping[str, t.Any]
+    builtin_drivers: t.Collection[str] = ()
     selected: t.Collection[Address] = ()
 
     @property

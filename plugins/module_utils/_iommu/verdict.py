@@ -17,9 +17,15 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import blocks_group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import CLASS_USB_CONTROLLER, Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
+    BASE_CLASS_STORAGE,
+    CLASS_USB_CONTROLLER,
+    HOLDING_DRIVERS,
+    Device,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 
+ALLOW_BUILTIN = "builtin_driver"
 ALLOW_NO_RESET = "no_reset"
 ALLOW_UNSAFE_INTERRUPTS = "unsafe_interrupts"
 ALLOW_DENYLISTED = "denylisted"
@@ -107,6 +113,7 @@ def findings(device: Device, around: Surroundings) -> t.Iterator[Finding]:
         yield from _bridge(device)
         return
     yield from _needed_by_host(device, around)
+    yield from _builtin_driver(device, around)
     yield from _no_group(device, around)
     yield from _reserved_by_firmware(device, around)
     yield from _denylisted(device, around)
@@ -130,6 +137,20 @@ def _needed_by_host(device: Device, around: Surroundings) -> t.Iterator[Finding]
     for dependency in around.needs(device):
         reason = f"{device.address} {dependency.detail}"
         yield Finding(_rule_of(dependency), str(device.address), reason, dependency.allow)
+
+
+def _builtin_driver(device: Device, around: Surroundings) -> t.Iterator[Finding]:
+    if device.driver is None or device.driver in HOLDING_DRIVERS or device.driver not in around.builtin_drivers:
+        return
+    reason = (
+        f"{device.driver}, which holds {device.address}, is built into the kernel: "
+        "it probes the device before any initramfs"
+    )
+    if device.class_code.startswith(BASE_CLASS_STORAGE):
+        yield Finding("VFIO-15", str(device.address), f"{reason}, which for storage may already use its data")
+    else:
+        reason += " and vfio-pci gets it only afterwards"
+        yield Finding("VFIO-15", str(device.address), reason, ALLOW_BUILTIN)
 
 
 def _no_group(device: Device, around: Surroundings) -> t.Iterator[Finding]:

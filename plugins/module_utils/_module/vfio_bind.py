@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
     ArgumentsChange,
     set_arguments,
@@ -22,6 +23,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images, suspects
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
@@ -30,7 +33,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import binding
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import (
     DRIVERS,
     AttributeWriter,
@@ -76,7 +78,7 @@ def bind(
             devices=devices,
             dependencies=read_dependencies(root, devices),
             builtin_drivers=builtin_drivers(root, root.listdir(DRIVERS)),
-            iommu_enabled=any(device.iommu_group is not None for device in devices),
+            iommu=read_iommu(root, devices, running_arguments(root)),
         )
         plan = binding.make_plan(root, ledger, request, around)
         moved = _moves(root, plan)

@@ -20,12 +20,15 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.networ
     ALLOW_MANAGEMENT,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import ALLOW_STORAGE
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_list
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.verdict import (
     ALLOW_BUILTIN,
-    ALLOW_IDENTITY,
-    ALLOW_RUNTIME_GPU,
+    ALLOW_DENYLISTED,
+    ALLOW_NO_RESET,
+    ALLOW_PREDICTED,
+    ALLOW_UNSAFE_INTERRUPTS,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_list
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import ALLOW_IDENTITY, ALLOW_RUNTIME_GPU
 
 # What may be allowed for one device.
 DEVICE_KEYS = frozenset(
@@ -33,11 +36,15 @@ DEVICE_KEYS = frozenset(
         ALLOW_BOOT_VGA,
         ALLOW_BUILTIN,
         ALLOW_CONFIGURED,
+        ALLOW_DENYLISTED,
         ALLOW_IDENTITY,
         ALLOW_LAST_DISPLAY,
         ALLOW_MANAGEMENT,
+        ALLOW_NO_RESET,
+        ALLOW_PREDICTED,
         ALLOW_RUNTIME_GPU,
         ALLOW_STORAGE,
+        ALLOW_UNSAFE_INTERRUPTS,
     }
 )
 

@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import looked_for
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
@@ -26,7 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI, Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     GENERATION_PARAMETER,
     Table,
@@ -84,7 +85,7 @@ def refusals_for(
         dependencies=host.dependencies,
         builtin_drivers=host.facts.get(NAME, {}).get("builtin_drivers", ()),
         selected=selected,
-        iommu_enabled=bool(host.iommu["enabled"]),
+        iommu=host.iommu,
     )
     refusals = guard.judge(device, around, allow)
     recorded = host.ledger.section("devices").get(str(device.address))

@@ -18,6 +18,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.d
     installed_generators,
     looked_for,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
@@ -30,7 +31,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI, Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     TABLE_PATH,

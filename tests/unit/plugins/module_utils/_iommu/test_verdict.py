@@ -45,7 +45,7 @@ def judged(
     needs: tuple[Dependency, ...] = (),
     selected: tuple[str, ...] = (),
 ) -> Verdict:
-    around = Surroundings(devices, needs, state or iommu(), {Address.parse(text) for text in selected})
+    around = Surroundings(devices, needs, state or iommu(), selected={Address.parse(text) for text in selected})
     return verdict(next(device for device in devices if str(device.address) == address), around)
 
 

@@ -319,7 +319,7 @@ def test_both_generators_get_their_files(kernel: FakeKernel) -> None:
 
 def test_a_mate_in_the_group_blocks_until_it_goes_too(kernel: FakeKernel) -> None:
     kernel.device("0000:01:00.1", "snd_hda_intel", class_code="040300", group=1)
-    with pytest.raises(RefusedError, match=r"not viable unless 0000:01:00\.1 is selected too"):
+    with pytest.raises(RefusedError, match=r"not viable. Select 0000:01:00\.1 too"):
         call(kernel, FIRST)
     assert call(kernel, FIRST, "0000:01:00.1").changed
 
