@@ -108,7 +108,7 @@ def test_interrupts_that_are_not_remapped_are_a_persons_own_choice(
 
 
 def test_no_reset_refuses_by_class() -> None:
-    stuck = {"resettable": False}
+    stuck: dict[str, Any] = {"resettable": False}
     display = [function(GPU, "0300", 1, **stuck), function(AUDIO, "0403", 1, **stuck)]
     for address in (GPU, AUDIO):
         found = judged(display, address, selected=(GPU, AUDIO))
