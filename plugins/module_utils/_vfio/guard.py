@@ -9,8 +9,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.console import (
+    ALLOW_LAST_DISPLAY,
+    LAST_DISPLAY,
+    displays_kept,
+    is_display,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import blocks_group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
@@ -30,13 +37,23 @@ ALLOW_RUNTIME_GPU = "runtime_gpu"
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
     """What the rules look at beside the device itself: all functions, what the host needs of them, the
-    drivers that are built into the running kernel, and the functions that move together with it."""
+    drivers that are built into the running kernel, and the functions that move together with it. ``by_ids`` tells
+    that vfio-pci is given ids instead of addresses, and so takes every function with the same ones."""
 
     devices: t.Sequence[Device]
     dependencies: t.Sequence[Dependency]
     builtin_drivers: t.Collection[str] = ()
     selected: t.Collection[Address] = ()
     iommu_enabled: bool = True
+    by_ids: bool = False
+
+    @functools.cached_property
+    def needs(self) -> t.Mapping[str, t.Sequence[Dependency]]:
+        """The dependencies by the address of their function."""
+        found: dict[str, list[Dependency]] = {}
+        for dependency in self.dependencies:
+            found.setdefault(dependency.address, []).append(dependency)
+        return found
 
 
 def judge(device: Device, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
@@ -49,13 +66,17 @@ def judge(device: Device, around: Surroundings, allow: t.Collection[str]) -> lis
                 "bridges are never given to a guest",
             )
         ]
+    mates = group_mates(device, around.devices)
     found = _needed_by_host(device, around, allow)
+    found += _last_display(device, mates, around, allow)
     found += _builtin_driver(device, around, allow)
     if around.iommu_enabled and device.iommu_group is None:
         reason = f"{device.address} is in no IOMMU group although the IOMMU is on: it cannot be given to a guest"
         found.append(Refusal(str(device.address), reason))
-    for mate in group_mates(device, around.devices):
+    for mate in mates:
         found += _mate(device, mate, around, allow)
+    for twin in _twins(device, around) if around.by_ids else ():
+        found += _twin(device, twin, around, allow)
     return found
 
 
@@ -73,9 +94,30 @@ def group_mates(device: Device, devices: t.Iterable[Device]) -> list[Device]:
 def _needed_by_host(device: Device, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
     return [
         Refusal(str(device.address), f"{device.address} {dependency.detail}", dependency.allow)
-        for dependency in around.dependencies
-        if Address.parse(dependency.address) == device.address and not _permitted(dependency.allow, allow)
+        for dependency in _needs(device, around, allow)
     ]
+
+
+def _needs(device: Device, around: Surroundings, allow: t.Collection[str]) -> list[Dependency]:
+    """What the host needs of ``device`` and nobody has permitted it to lose."""
+    needs = around.needs.get(str(device.address), ())
+    return [dependency for dependency in needs if dependency.allow is None or dependency.allow not in allow]
+
+
+def _last_display(
+    device: Device, mates: t.Iterable[Device], around: Surroundings, allow: t.Collection[str]
+) -> list[Refusal]:
+    """Several displays that each have another one beside them may be all there are."""
+    if not is_display(device) or ALLOW_LAST_DISPLAY in allow:
+        return []
+    if any(dependency.kind == LAST_DISPLAY for dependency in around.needs.get(str(device.address), ())):
+        # It is the only one there is, which the dependency says by itself.
+        return []
+    leaving = {device.address, *around.selected, *(mate.address for mate in mates)}
+    if displays_kept(around.devices, leaving):
+        return []
+    reason = f"{device.address} is a display, and with the others that are given away none is left to the host"
+    return [Refusal(str(device.address), reason, ALLOW_LAST_DISPLAY)]
 
 
 def _builtin_driver(device: Device, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
@@ -99,8 +141,7 @@ def _mate(device: Device, mate: Device, around: Surroundings, allow: t.Collectio
     shares = f"{mate.address} shares IOMMU group {device.iommu_group} with {device.address}"
     found = [
         Refusal(str(mate.address), f"{shares}, and {mate.address} {dependency.detail}", dependency.allow)
-        for dependency in around.dependencies
-        if Address.parse(dependency.address) == mate.address and not _permitted(dependency.allow, allow)
+        for dependency in _needs(mate, around, allow)
     ]
     if blocks_group(mate):
         reason = f"{shares} and is held by {mate.driver}: the group is not viable unless {mate.address} is selected too"
@@ -108,5 +149,22 @@ def _mate(device: Device, mate: Device, around: Surroundings, allow: t.Collectio
     return found
 
 
-def _permitted(key: str | None, allow: t.Collection[str]) -> bool:
-    return key is not None and key in allow
+def _twins(device: Device, around: Surroundings) -> list[Device]:
+    """The functions outside the selection that vfio-pci cannot tell from ``device`` by vendor and device id."""
+    ids = (device.identity.vendor_id, device.identity.device_id)
+    return [
+        other
+        for other in around.devices
+        if (other.identity.vendor_id, other.identity.device_id) == ids
+        and other.address != device.address
+        and other.address not in around.selected
+    ]
+
+
+def _twin(device: Device, twin: Device, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
+    ids = f"{device.identity.vendor_id}:{device.identity.device_id}"
+    same = f"{twin.address} has the ids of {device.address} ({ids}), so vfio-pci takes it too"
+    return [
+        Refusal(str(twin.address), f"{same}, and {twin.address} {dependency.detail}", dependency.allow)
+        for dependency in _needs(twin, around, allow)
+    ]
