@@ -12,33 +12,27 @@ import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies, ssh_peer
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import storage_dependencies
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_DISPLAY, Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.console import console_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import management_sessions
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.keyboard import keyboard_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import storage_use
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.use import use_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
-
-ALLOW_BOOT_VGA = "boot_vga"
-ALLOW_LAST_DISPLAY = "last_display"
 
 
 def read_dependencies(root: Root, devices: t.Sequence[Device]) -> tuple[Dependency, ...]:
-    """Storage, network and display functions that the host uses, ordered by address."""
+    """What the host needs of its functions, ordered by address. Bridges need no entry, they never go."""
+    # A captured tree tells of its own sessions; ours lead to the machine that we run on.
+    environment, pid = (os.environ, os.getpid()) if root.is_live else ({}, None)
+    storage = storage_use(root, devices)
+    sessions = management_sessions(root, environment, pid)
     found = [
-        *storage_dependencies(root, devices),
-        *network_dependencies(root, devices, ssh_peer(os.environ)),
-        *_display_dependencies(devices),
+        *storage.dependencies,
+        *network_dependencies(root, devices, sessions, storage.remote_roots),
+        *console_dependencies(root, devices),
+        *keyboard_dependencies(root),
+        *use_dependencies(root, devices),
     ]
     return tuple(sorted(found, key=lambda dependency: (dependency.address, dependency.kind, dependency.detail)))
-
-
-def _display_dependencies(devices: t.Sequence[Device]) -> t.Iterator[Dependency]:
-    displays = [device for device in devices if device.class_code.startswith(BASE_CLASS_DISPLAY)]
-    for device in displays:
-        if device.boot_vga:
-            yield Dependency(
-                str(device.address), "boot_vga", "is the display that the firmware started with", ALLOW_BOOT_VGA
-            )
-        if len(displays) == 1:
-            yield Dependency(
-                str(device.address), "last_display", "is the only display of this host", ALLOW_LAST_DISPLAY
-            )

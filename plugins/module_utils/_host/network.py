@@ -9,122 +9,131 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
-import struct
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import Session
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.interfaces import Interfaces
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import (
+    LOOPBACK,
+    IPAddress,
+    Route,
+    interfaces_towards,
+    interfaces_with_ipv4,
+    ipv6_addresses,
+    read_routes,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import RemoteRoot
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
+
+MANAGEMENT_NIC = "management_nic"
+CONFIGURED_NIC = "configured_nic"
+ROOT_NIC = "root_nic"
 
 ALLOW_MANAGEMENT = "management_nic"
 ALLOW_CONFIGURED = "configured_nic"
 
-# include/uapi/linux/route.h and ipv6_route.h
-_RTF_UP = 0x1
 
+def network_dependencies(
+    root: Root, devices: t.Sequence[Device], sessions: t.Sequence[Session], remote_roots: t.Sequence[RemoteRoot] = ()
+) -> list[Dependency]:
+    """NICs below a configured interface, on the way to the controller, and on the way to what the machine starts from.
 
-class Route(t.NamedTuple):
-    """One line of the kernel's main routing table."""
-
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network
-    metric: int
-    interface: str
-
-
-def network_dependencies(root: Root, devices: t.Sequence[Device], peer: str | None) -> list[Dependency]:
-    """NICs below a configured interface. ``peer`` is the controller's address where it is known.
-
-    Management is the way to the peer; where the peer is unknown, every default route counts as the way.
+    ``sessions`` lead to the controller; without any, every default route counts as the way.
     """
-    routes = read_routes(root)
-    management = _management_interfaces(routes, peer)
-    configured = {route.interface for route in routes if route.interface != "lo"}
-    configured.update(name for name in root.listdir("/sys/class/net") if root.exists(f"/sys/class/net/{name}/master"))
-    owners = {interface: device for device in devices for interface in device.interfaces}
+    network = _Network(root, devices)
     found: list[Dependency] = []
-    for interface in sorted(configured):
-        for lower in lowest_interfaces(root, interface):
-            device = owners.get(lower)
-            if device is not None:
-                through = lower if lower == interface else f"{lower}, below {interface}"
-                found += _dependencies(device, through, interface in management)
+    ways = network.ways_to_controller(sessions)
+    for interface, why in ways.items():
+        found += network.dependencies(interface, MANAGEMENT_NIC, why, ALLOW_MANAGEMENT)
+    # One key is enough for one use: what is below the way to the controller is configured as well.
+    managed = network.lowest(ways)
+    for interface in sorted(network.configured):
+        why = "has addresses, routes or a bond or bridge"
+        found += network.dependencies(interface, CONFIGURED_NIC, why, ALLOW_CONFIGURED, besides=managed)
+    for remote_root in remote_roots:
+        for interface, why in network.ways_to_root(remote_root).items():
+            found += network.dependencies(interface, ROOT_NIC, why, None)
     return list(dict.fromkeys(found))
 
 
-def _dependencies(device: Device, through: str, is_management: bool) -> t.Iterator[Dependency]:
-    # A VF is gone without its PF, so the host needs both.
-    for address in filter(None, (device.address, device.physfn)):
-        if is_management:
-            yield Dependency(
-                str(address), "management_nic", f"is {through}: the way to the controller", ALLOW_MANAGEMENT
-            )
-        else:
-            yield Dependency(
-                str(address),
-                "configured_nic",
-                f"is {through}: has addresses, routes or a bond or bridge",
-                ALLOW_CONFIGURED,
-            )
+class _Network:
+    def __init__(self, root: Root, devices: t.Sequence[Device]) -> None:
+        self._interfaces = Interfaces(root, devices)
+        self._routes: t.Sequence[Route] = read_routes(root)
+        self._ipv6 = ipv6_addresses(root)
+        self.configured = {
+            *(route.interface for route in self._routes),
+            *(interface for _address, interface in self._ipv6),
+            *interfaces_with_ipv4(root, self._interfaces.names),
+            *self._interfaces.built_on(),
+        } - {LOOPBACK}
+
+    def lowest(self, interfaces: t.Iterable[str]) -> set[str]:
+        return {lower for interface in interfaces for lower in self._interfaces.lowest(interface)}
+
+    def dependencies(
+        self, interface: str, kind: str, why: str, allow: str | None, besides: t.Collection[str] = ()
+    ) -> t.Iterator[Dependency]:
+        """The functions below ``interface``, except through the lowest interfaces ``besides``."""
+        for lower, device in self._interfaces.functions(interface):
+            if lower in besides:
+                continue
+            through = lower if lower == interface else f"{lower}, below {interface}"
+            # A VF is gone without its PF, so the host needs both.
+            for address in filter(None, (device.address, device.physfn)):
+                yield Dependency(str(address), kind, f"is {through}: {why}", allow)
+
+    def ways_to_controller(self, sessions: t.Sequence[Session]) -> dict[str, str]:
+        """Interfaces, each with the reason."""
+        if not sessions:
+            return dict.fromkeys(self._with_default_route(), "the way to the controller (the default route)")
+        found: dict[str, str] = {}
+        for session in sessions:
+            why = f"the way to the controller ({session.peer})"
+            ways = {session.interface} if session.interface else self._towards(session.peer)
+            # An answer may leave by another interface than the one that the question came in by.
+            arriving = self._having(session.local) if session.local is not None else set()
+            found.update(dict.fromkeys(sorted(self._to_hardware(ways) | arriving), why))
+        return found
+
+    def ways_to_root(self, remote_root: RemoteRoot) -> dict[str, str]:
+        """Interfaces, each with the reason; all that are configured where the server is not known."""
+        point, remote = remote_root
+        if remote.interface is not None:
+            return {remote.interface: f"{point} comes through it ({remote.name})"}
+        server = _parsed(remote.server)
+        if server is None:
+            why = f"{point} may come through it: where it comes from cannot be told ({remote.name})"
+            return dict.fromkeys(sorted(self.configured), why)
+        if server.is_loopback:
+            return {}
+        ways = self._to_hardware(self._towards(server))
+        return dict.fromkeys(sorted(ways), f"{point} comes through it ({remote.name} from {server})")
+
+    def _towards(self, address: IPAddress) -> set[str]:
+        return interfaces_towards(self._routes, address)
+
+    def _having(self, address: IPAddress) -> set[str]:
+        named = {interface for known, interface in self._ipv6 if known == address}
+        return named or interfaces_towards((route for route in self._routes if not route.is_default), address)
+
+    def _to_hardware(self, ways: t.Iterable[str]) -> set[str]:
+        """``ways``, with what carries those among them that are tunnels: the far end of a tunnel is in no table, so
+        every default route may lead there, and without one every configured interface."""
+        found = set(ways)
+        if found and not any(self._interfaces.is_tunnel(way) for way in found):
+            return found
+        below = {name for name in self._with_default_route() if not self._interfaces.is_tunnel(name)}
+        return found | (below or self.configured)
+
+    def _with_default_route(self) -> set[str]:
+        return {route.interface for route in self._routes if route.is_default} - {LOOPBACK}
 
 
-def lowest_interfaces(root: Root, interface: str) -> list[str]:
-    """The interfaces at the bottom of bonds, bridges, VLANs and the like (sysfs ``lower_*`` links)."""
-    lowers = [
-        name[len("lower_") :] for name in root.listdir(f"/sys/class/net/{interface}") if name.startswith("lower_")
-    ]
-    if not lowers:
-        return [interface]
-    return [lowest for lower in lowers for lowest in lowest_interfaces(root, lower)]
-
-
-def read_routes(root: Root) -> list[Route]:
-    """IPv4 and IPv6 routes; link-local ones do not make an interface configured and are left out."""
-    return [*_ipv4_routes(root), *_ipv6_routes(root)]
-
-
-def _ipv4_routes(root: Root) -> t.Iterator[Route]:
-    for line in (root.read_text("/proc/net/route") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 8 or not int(fields[3], 16) & _RTF_UP:
-            continue
-        # The file prints addresses as host-order words.
-        address = socket.inet_ntoa(struct.pack("=I", int(fields[1], 16)))
-        mask = socket.inet_ntoa(struct.pack("=I", int(fields[7], 16)))
-        yield Route(ipaddress.IPv4Network(f"{address}/{mask}", strict=False), int(fields[6]), fields[0])
-
-
-def _ipv6_routes(root: Root) -> t.Iterator[Route]:
-    for line in (root.read_text("/proc/net/ipv6_route") or "").splitlines():
-        fields = line.split()
-        if len(fields) < 10 or not int(fields[8], 16) & _RTF_UP:
-            continue
-        address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
-        network = ipaddress.IPv6Network((address, int(fields[1], 16)), strict=False)
-        if not (network.is_link_local or network.is_multicast):
-            yield Route(network, int(fields[5], 16), fields[9])
-
-
-def _management_interfaces(routes: t.Sequence[Route], peer: str | None) -> set[str]:
-    address = _peer_address(peer)
-    candidates = [
-        route for route in routes if route.network.prefixlen == 0 or (address is not None and address in route.network)
-    ]
-    if address is None:
-        return {route.interface for route in candidates if route.interface != "lo"}
-    reaching = [route for route in candidates if address in route.network]
-    best = max(reaching, key=lambda route: (route.network.prefixlen, -route.metric), default=None)
-    return {best.interface} if best is not None else set()
-
-
-def _peer_address(peer: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parsed(text: str | None) -> IPAddress | None:
     try:
-        return ipaddress.ip_address((peer or "").split("%")[0])
+        return ipaddress.ip_address((text or "").partition("%")[0].strip("[]"))
     except ValueError:
         return None
-
-
-def ssh_peer(environment: t.Mapping[str, str]) -> str | None:
-    """The client's address of the SSH session that we run in; sudo may have dropped it."""
-    words = environment.get("SSH_CONNECTION", "").split()
-    return words[0] if words else None

@@ -4,23 +4,36 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""Which PCI functions carry the storage that this host uses."""
+"""Which PCI functions carry the storage that this host uses, and which machines carry what it starts from."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.block import (
+    UNKNOWN,
+    BlockDevices,
+    Carriers,
+    together,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.members import (
+    UdevBlocks,
+    active_physical_volumes,
+    bcache_members,
+    boot_partitions,
+    imported_pools,
+    pool_members,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import (
+    Mount,
+    read_mounts,
+    read_swap_areas,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.remote import Remote, remote_mount
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_STORAGE, Device
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import functions_on_path
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
-
-# Without these the machine does not come up again; no option releases them.
-BOOT_MOUNTS = frozenset({"/", "/usr", "/boot", "/boot/efi", "/efi", "/boot/firmware"})
 
 ROOT_DISK = "root_disk"
 STORAGE = "storage"
@@ -31,177 +44,132 @@ ZFS = "zfs"
 # Carried by the network, by memory, or by files of another mount, which is judged by itself. An automount that
 # nobody has used yet (autofs) carries nothing.
 _NO_DISK = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|virtiofs|fuse\.\S+|overlay|aufs|tmpfs|ramfs|rootfs|devtmpfs|autofs")
-# Block devices that live in memory or on another machine.
-_NO_DISK_BELOW = re.compile(r"zram\d+|ram\d+|nbd\d+")
-
-# The kernel's directory for devices that hang on no bus.
-_VIRTUAL = f"{os.sep}devices{os.sep}virtual{os.sep}"
-_NVME_FABRICS = f"{_VIRTUAL}nvme-fabrics{os.sep}"
-_NVME_SUBSYSTEM = re.compile(r"nvme-subsys\d+")
-_NVME_CONTROLLER = re.compile(r"nvme\d+")
-
-_OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-@dataclasses.dataclass(frozen=True)
-class Mount:
-    """A line of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5)): ``device`` is ``major:minor``, ``kind`` the file
-    system's type."""
+class RemoteRoot(t.NamedTuple):
+    """A mount that the machine needs to start and that another machine carries."""
 
-    device: str
     point: str
-    source: str
-    kind: str
+    remote: Remote
 
 
-@dataclasses.dataclass(frozen=True)
-class _Carriers:
-    """The PCI functions that carry something; ``known`` is false where that cannot be told of a part of it."""
-
-    functions: tuple[Address, ...] = ()
-    known: bool = True
-
-    def __add__(self, other: _Carriers) -> _Carriers:
-        return _Carriers((*self.functions, *other.functions), self.known and other.known)
+class StorageUse(t.NamedTuple):
+    dependencies: tuple[Dependency, ...]
+    remote_roots: tuple[RemoteRoot, ...]
 
 
-_UNKNOWN = _Carriers(known=False)
-
-
-def storage_dependencies(root: Root, devices: t.Sequence[Device]) -> list[Dependency]:
+def storage_use(root: Root, devices: t.Sequence[Device]) -> StorageUse:
     """Every PCI function under a mount, a swap area, or a block device that another one is built on.
 
     Where it cannot be told what carries a mount that the machine needs to start, every storage controller may.
     """
-    endpoints = {device.address for device in devices if not device.is_bridge}
-    found: list[Dependency] = []
-    for mount in read_mounts(root):
-        found += _below_mount(root, mount, devices, endpoints)
-    for source in _swap_areas(root):
-        for directory in _named_block_directories(root, source):
-            detail = f"holds the swap area {source}"
-            found += _dependencies(_carriers(directory, endpoints), STORAGE, detail, ALLOW_STORAGE)
-    for name in root.listdir("/sys/class/block"):
-        holders = root.listdir(f"/sys/class/block/{name}/holders")
-        if holders:
-            detail = f"holds {name}, on which {', '.join(holders)} is built"
-            carriers = _carriers(_real(root, f"/sys/class/block/{name}"), endpoints)
-            found += _dependencies(carriers, STORAGE, detail, ALLOW_STORAGE)
-    return list(dict.fromkeys(found))
+    host = _Host(root, devices)
+    mounts = read_mounts(root)
+    found = [*host.mounted(mounts), *host.swap(), *host.built_on(), *host.pools(mounts), *host.started_from()]
+    return StorageUse(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(host.remote_roots)))
 
 
-def _below_mount(
-    root: Root, mount: Mount, devices: t.Iterable[Device], endpoints: t.Collection[Address]
-) -> t.Iterator[Dependency]:
-    needed = mount.point in BOOT_MOUNTS
-    kind, allow = (ROOT_DISK, None) if needed else (STORAGE, ALLOW_STORAGE)
-    directories = _block_directories(root, mount)
-    carriers = sum((_carriers(directory, endpoints) for directory in directories), _Carriers())
-    yield from _dependencies(carriers, kind, f"holds {mount.point}", allow)
-    if _NO_DISK.fullmatch(mount.kind) or (directories and carriers.known):
-        return
-    # ZFS names a pool and no disk, and which disks make the pool only its own program tells. Other file systems
-    # without a block device (proc, cgroup2, …) carry nothing unless the machine starts from them.
-    pool = mount.source.partition("/")[0]
-    if needed:
-        detail = f"may carry {mount.point}: what it is on cannot be told ({mount.kind} {mount.source})"
-    elif mount.kind == ZFS:
-        detail = f"may carry the ZFS pool {pool}: what it is on cannot be told"
-    else:
-        return
-    controllers = (device.address for device in devices if device.class_code.startswith(BASE_CLASS_STORAGE))
-    yield from _dependencies(_Carriers(tuple(controllers)), kind, detail, allow)
+class _Host:
+    def __init__(self, root: Root, devices: t.Sequence[Device]) -> None:
+        self._root = root
+        self._controllers = tuple(
+            device.address for device in devices if device.class_code.startswith(BASE_CLASS_STORAGE)
+        )
+        self._blocks = BlockDevices(root, {device.address for device in devices if not device.is_bridge})
+        self._udev = UdevBlocks(root, self._blocks.names)
+        self._btrfs = _btrfs_volumes(root)
+        self.remote_roots: list[RemoteRoot] = []
+
+    def mounted(self, mounts: t.Iterable[Mount]) -> t.Iterator[Dependency]:
+        for mount in mounts:
+            carriers = self._below_mount(mount)
+            if not mount.needed_to_start:
+                yield from _storage(carriers, f"holds {mount.point}")
+                continue
+            yield from _root_disk(carriers, f"holds {mount.point}")
+            self.remote_roots += [RemoteRoot(mount.point, remote) for remote in carriers.remotes]
+            if not carriers.known:
+                what = f"what it is on cannot be told ({mount.kind} {mount.source})"
+                yield from _root_disk(Carriers(self._controllers), f"may carry {mount.point}: {what}")
+
+    def swap(self) -> t.Iterator[Dependency]:
+        for source in read_swap_areas(self._root):
+            name = self._blocks.name_of(source)
+            if name is not None:
+                yield from _storage(self._blocks.below_name(name), f"holds the swap area {source}")
+
+    def built_on(self) -> t.Iterator[Dependency]:
+        for name in self._blocks.names:
+            holders = self._blocks.holders(name)
+            if holders:
+                detail = f"holds {name}, on which {', '.join(holders)} is built"
+                yield from _storage(self._blocks.below_name(name), detail)
+        for name, group in active_physical_volumes(self._root, self._blocks.names).items():
+            detail = f"holds {name}, a physical volume of the active volume group {group}"
+            yield from _storage(self._blocks.below_name(name), detail)
+        for name in bcache_members(self._root, self._blocks.names):
+            yield from _storage(self._blocks.below_name(name), f"holds {name}, which bcache uses")
+
+    def pools(self, mounts: t.Iterable[Mount]) -> t.Iterator[Dependency]:
+        mounted = [mount for mount in mounts if mount.kind == ZFS]
+        pools = {*imported_pools(self._root), *map(_pool, mounted)}
+        needed_to_start = {_pool(mount) for mount in mounted if mount.needed_to_start}
+        if not pools:
+            return
+        members = pool_members(self._udev)
+        for pool in sorted(pools):
+            for name in members.get(pool, ()):
+                yield from _storage(self._blocks.below_name(name), f"holds {name}, a member of the ZFS pool {pool}")
+            if not members.get(pool) and pool not in needed_to_start:
+                detail = f"may carry the ZFS pool {pool}: what it is on cannot be told"
+                yield from _storage(Carriers(self._controllers), detail)
+        for name in members.get("", ()):
+            detail = f"holds {name}, which may belong to the ZFS pool {' or '.join(sorted(pools))}"
+            yield from _storage(self._blocks.below_name(name), detail)
+
+    def started_from(self) -> t.Iterator[Dependency]:
+        for name in boot_partitions(self._root, self._udev):
+            detail = f"holds {name}, the EFI system partition that this machine starts from"
+            yield from _root_disk(self._blocks.below_name(name), detail)
+
+    def _below_mount(self, mount: Mount) -> Carriers:
+        remote = remote_mount(mount)
+        if remote is not None:
+            return Carriers(remotes=(remote,))
+        if mount.kind == ZFS:
+            # ZFS names a pool and no disk; udev has found the pool's name on its members.
+            return self._all(pool_members(self._udev).get(_pool(mount), ()))
+        if not mount.device.startswith("0:"):
+            return self._blocks.below_number(mount.device)
+        if _NO_DISK.fullmatch(mount.kind):
+            return Carriers()
+        # Btrfs and bcachefs show an anonymous device. Btrfs names one member, and its siblings in sysfs; bcachefs
+        # names all of them.
+        names = [self._blocks.name_of(source) for source in mount.source.split(":")]
+        siblings = {sibling for name in names if name is not None for sibling in self._btrfs.get(name, ())}
+        found = [name for name in names if name is not None]
+        carriers = self._all([*found, *sorted(siblings.difference(found))])
+        return carriers if len(found) == len(names) else together([carriers, UNKNOWN])
+
+    def _all(self, names: t.Collection[str]) -> Carriers:
+        return together(self._blocks.below_name(name) for name in names) if names else UNKNOWN
 
 
-def read_mounts(root: Root) -> list[Mount]:
-    mounts = []
-    for line in (root.read_text("/proc/self/mountinfo") or "").splitlines():
-        before, _separator, after = line.partition(" - ")
-        fields, rest = before.split(), after.split()
-        if len(fields) >= 5 and len(rest) >= 2:
-            mounts.append(Mount(fields[2], _unescape(fields[4]), _unescape(rest[1]), rest[0]))
-    return mounts
+def _btrfs_volumes(root: Root) -> dict[str, list[str]]:
+    """The members of the Btrfs file system that each block device belongs to."""
+    volumes = [root.listdir(f"/sys/fs/btrfs/{volume}/devices") for volume in root.listdir("/sys/fs/btrfs")]
+    return {name: members for members in volumes for name in members}
 
 
-def _unescape(text: str) -> str:
-    return _OCTAL_ESCAPE.sub(lambda match: chr(int(match.group(1), 8)), text)
+def _pool(mount: Mount) -> str:
+    return mount.source.partition("/")[0]
 
 
-def _swap_areas(root: Root) -> list[str]:
-    lines = (root.read_text("/proc/swaps") or "").splitlines()[1:]
-    return [_unescape(line.split()[0]) for line in lines if line.startswith("/dev/")]
+def _root_disk(carriers: Carriers, detail: str) -> t.Iterator[Dependency]:
+    for address in carriers.functions:
+        yield Dependency(str(address), ROOT_DISK, detail)
 
 
-def _real(root: Root, path: str) -> str:
-    return os.path.realpath(root.path(path))
-
-
-def _block_directories(root: Root, mount: Mount) -> list[str]:
-    """The sysfs directories of the block devices below one mount."""
-    if not mount.device.startswith("0:"):
-        return [_real(root, f"/sys/dev/block/{mount.device}")]
-    # Btrfs and ZFS show an anonymous device; Btrfs names one member, and its siblings in sysfs.
-    directories = _named_block_directories(root, mount.source)
-    names = {os.path.basename(directory) for directory in directories}
-    return directories + [
-        _real(root, f"/sys/fs/btrfs/{volume}/devices/{member}")
-        for volume in root.listdir("/sys/fs/btrfs")
-        for member in root.listdir(f"/sys/fs/btrfs/{volume}/devices")
-        if names.intersection(root.listdir(f"/sys/fs/btrfs/{volume}/devices"))
-    ]
-
-
-def _named_block_directories(root: Root, source: str) -> list[str]:
-    if not source.startswith("/dev/"):
-        return []
-    name = os.path.basename(os.path.realpath(source) if root.is_live else source)
-    if not root.exists(f"/sys/class/block/{name}"):
-        # In a captured tree nothing leads from /dev/mapper/NAME to its device but the name in sysfs.
-        blocks = root.listdir("/sys/class/block")
-        name = next((block for block in blocks if root.read_word(f"/sys/class/block/{block}/dm/name") == name), "")
-    return [_real(root, f"/sys/class/block/{name}")] if name else []
-
-
-def _dependencies(carriers: _Carriers, kind: str, detail: str, allow: str | None) -> list[Dependency]:
-    return [Dependency(str(address), kind, detail, allow) for address in carriers.functions]
-
-
-def _carriers(directory: str, endpoints: t.Collection[Address]) -> _Carriers:
-    """The PCI functions that a block device lives on, through device mapper, MD, NVMe multipath and the like."""
-    functions = functions_on_path(directory)
-    if functions:
-        # Between root port and disk there may be another endpoint (a Volume Management Device) that goes with both.
-        between = (address for address in functions[:-1] if address in endpoints)
-        return _Carriers((functions[-1], *between))
-    if not os.path.isdir(directory):
-        return _UNKNOWN
-    subsystem = _nvme_subsystem(directory)
-    if subsystem is not None:
-        # The disk of a subsystem hangs on no bus; its controllers are links beside it (drivers/nvme/host/core.c).
-        links = (os.path.join(subsystem, name) for name in sorted(os.listdir(subsystem)))
-        below = [os.path.realpath(link) for link in links if _NVME_CONTROLLER.fullmatch(os.path.basename(link))]
-    else:
-        # A partition has no slaves of its own.
-        whole = os.path.dirname(directory) if os.path.exists(os.path.join(directory, "partition")) else directory
-        slaves = os.path.join(whole, "slaves")
-        names = sorted(os.listdir(slaves)) if os.path.isdir(slaves) else []
-        below = [os.path.realpath(os.path.join(slaves, name)) for name in names]
-        if not below:
-            return _Carriers() if _needs_no_disk(whole) else _UNKNOWN
-    return sum((_carriers(each, endpoints) for each in below), _Carriers(known=bool(below)))
-
-
-def _nvme_subsystem(directory: str) -> str | None:
-    while directory != os.path.dirname(directory):
-        if _NVME_SUBSYSTEM.fullmatch(os.path.basename(directory)):
-            return directory
-        directory = os.path.dirname(directory)
-    return None
-
-
-def _needs_no_disk(directory: str) -> bool:
-    """Whether it is known that no PCI function of this host carries a device: it hangs on another bus (iSCSI, VMBus,
-    a controller of the platform), on the network, or lives in memory."""
-    if _VIRTUAL not in directory or _NVME_FABRICS in directory:
-        return True
-    return _NO_DISK_BELOW.fullmatch(os.path.basename(directory)) is not None
+def _storage(carriers: Carriers, detail: str) -> t.Iterator[Dependency]:
+    for address in carriers.functions:
+        yield Dependency(str(address), STORAGE, detail, ALLOW_STORAGE)

@@ -24,6 +24,7 @@ class Surroundings:
 
     ``iommu`` is what ``read_iommu`` gives; while the IOMMU is off its predicted groups count. ``builtin_drivers`` are
     those of the running kernel. ``selected`` are the functions that leave the host together with the one in question.
+    ``by_ids`` tells that vfio-pci is given ids instead of addresses, and so takes every function with the same ones.
     """
 
     devices: t.Sequence[Device]
@@ -31,6 +32,7 @@ class Surroundings:
     iommu: t.Mapping[str, t.Any]
     builtin_drivers: t.Collection[str] = ()
     selected: t.Collection[Address] = ()
+    by_ids: bool = False
 
     @property
     def iommu_enabled(self) -> bool:

@@ -15,6 +15,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.console import (
+    ALLOW_LAST_DISPLAY,
+    LAST_DISPLAY,
+    displays_kept,
+    is_display,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import blocks_group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
@@ -113,6 +119,7 @@ def findings(device: Device, around: Surroundings) -> t.Iterator[Finding]:
         yield from _bridge(device)
         return
     yield from _needed_by_host(device, around)
+    yield from _last_display(device, around)
     yield from _builtin_driver(device, around)
     yield from _no_group(device, around)
     yield from _reserved_by_firmware(device, around)
@@ -122,6 +129,8 @@ def findings(device: Device, around: Surroundings) -> t.Iterator[Finding]:
     for mate in around.mates(device):
         if not mate.is_bridge:
             yield from _mate(device, mate, around)
+    for twin in _twins(device, around) if around.by_ids else ():
+        yield from _twin(device, twin, around)
 
 
 def _bridge(device: Device) -> t.Iterator[Finding]:
@@ -137,6 +146,17 @@ def _needed_by_host(device: Device, around: Surroundings) -> t.Iterator[Finding]
     for dependency in around.needs(device):
         reason = f"{device.address} {dependency.detail}"
         yield Finding(_rule_of(dependency), str(device.address), reason, dependency.allow)
+
+
+def _last_display(device: Device, around: Surroundings) -> t.Iterator[Finding]:
+    """Several displays that each have another one beside them may be all there are."""
+    if not is_display(device) or any(dependency.kind == LAST_DISPLAY for dependency in around.needs(device)):
+        # The only one there is says so by itself.
+        return
+    leaving = {device.address, *around.selected, *(mate.address for mate in around.mates(device))}
+    if not displays_kept(around.devices, leaving):
+        reason = f"{device.address} is a display, and with the others that are given away none is left to the host"
+        yield Finding("PRE-08", str(device.address), reason, ALLOW_LAST_DISPLAY)
 
 
 def _builtin_driver(device: Device, around: Surroundings) -> t.Iterator[Finding]:
@@ -235,3 +255,20 @@ def _mate(device: Device, mate: Device, around: Surroundings) -> t.Iterator[Find
             "of the cards into another slot; an ACS override comes last",
             predicted,
         )
+
+
+def _twins(device: Device, around: Surroundings) -> t.Iterator[Device]:
+    """The functions outside the selection that vfio-pci cannot tell from ``device`` by vendor and device id."""
+    ids = (device.identity.vendor_id, device.identity.device_id)
+    for other in around.devices:
+        same = (other.identity.vendor_id, other.identity.device_id) == ids
+        if same and other.address != device.address and other.address not in around.selected:
+            yield other
+
+
+def _twin(device: Device, twin: Device, around: Surroundings) -> t.Iterator[Finding]:
+    ids = f"{device.identity.vendor_id}:{device.identity.device_id}"
+    same = f"{twin.address} has the ids of {device.address} ({ids}), so vfio-pci takes it too"
+    for dependency in around.needs(twin):
+        reason = f"{same}, and {twin.address} {dependency.detail}"
+        yield Finding("VFIO-03", str(twin.address), reason, dependency.allow)

@@ -11,15 +11,20 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.console import (
+    ALLOW_BMC,
     ALLOW_BOOT_VGA,
+    ALLOW_FRAMEBUFFER,
     ALLOW_LAST_DISPLAY,
+    ALLOW_SERIAL_CONSOLE,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.keyboard import ALLOW_ONLY_KEYBOARD
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import (
     ALLOW_CONFIGURED,
     ALLOW_MANAGEMENT,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import ALLOW_STORAGE
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.use import ALLOW_IN_USE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.verdict import (
     ALLOW_BUILTIN,
     ALLOW_DENYLISTED,
@@ -33,16 +38,21 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard 
 # What may be allowed for one device.
 DEVICE_KEYS = frozenset(
     {
+        ALLOW_BMC,
         ALLOW_BOOT_VGA,
         ALLOW_BUILTIN,
         ALLOW_CONFIGURED,
         ALLOW_DENYLISTED,
+        ALLOW_FRAMEBUFFER,
         ALLOW_IDENTITY,
+        ALLOW_IN_USE,
         ALLOW_LAST_DISPLAY,
         ALLOW_MANAGEMENT,
         ALLOW_NO_RESET,
+        ALLOW_ONLY_KEYBOARD,
         ALLOW_PREDICTED,
         ALLOW_RUNTIME_GPU,
+        ALLOW_SERIAL_CONSOLE,
         ALLOW_STORAGE,
         ALLOW_UNSAFE_INTERRUPTS,
     }

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies, ssh_peer
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import session_from
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from tests.unit.plugins.host_tree import HostTree
@@ -30,7 +31,9 @@ STORAGE_NET = ("0007A8C0", "00FFFFFF")
 
 def found(tree: HostTree, peer: str | None = None) -> set[tuple[str, str, str | None]]:
     devices = read_devices(tree.root, Ledger())
-    return {(item.address, item.kind, item.allow) for item in network_dependencies(tree.root, devices, peer)}
+    session = session_from({"SSH_CLIENT": f"{peer} 50000 22"}) if peer is not None else None
+    sessions = (session,) if session is not None else ()
+    return {(item.address, item.kind, item.allow) for item in network_dependencies(tree.root, devices, sessions)}
 
 
 def two_cards(base: Path) -> HostTree:
@@ -104,8 +107,3 @@ def test_a_vf_on_the_way_needs_its_pf(tmp_path: Path) -> None:
 
 def test_an_idle_card_is_free(tmp_path: Path) -> None:
     assert found(two_cards(tmp_path)) == set()
-
-
-def test_the_peer_comes_from_the_ssh_session() -> None:
-    assert ssh_peer({"SSH_CONNECTION": "192.168.7.9 50000 192.168.7.1 22"}) == "192.168.7.9"
-    assert ssh_peer({}) is None

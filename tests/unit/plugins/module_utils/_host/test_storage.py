@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import storage_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import storage_use
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
@@ -30,7 +30,7 @@ def found(tree: HostTree) -> set[tuple[str, str, str | None]]:
 
 
 def dependencies(tree: HostTree) -> list[Dependency]:
-    return storage_dependencies(tree.root, read_devices(tree.root, Ledger()))
+    return list(storage_use(tree.root, read_devices(tree.root, Ledger())).dependencies)
 
 
 def test_the_root_disk_can_never_be_released_and_another_mount_by_its_key(tmp_path: Path) -> None:

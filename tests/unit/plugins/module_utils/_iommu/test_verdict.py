@@ -14,6 +14,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 
+ONBOARD = "0000:00:02.0"
 PORT, GPU, AUDIO, NIC, XHCI = "0000:00:01.0", "0000:01:00.0", "0000:01:00.1", "0000:02:00.0", "0000:00:14.0"
 PLAIN_REGION = {"start": "0xfee00000", "end": "0xfeefffff", "type": "msi"}
 
@@ -25,8 +26,9 @@ def function(address: str, class_code: str, group: int | None, ids: str = "10de:
 
 
 def slot(group: int | None = 1) -> list[Device]:
-    """A root port and, in its group, a graphics card with its audio function."""
+    """A root port and, in its group, a graphics card with its audio function; the host has a display of its own."""
     return [
+        function(ONBOARD, "0300", 0, "8086:0152"),
         function(PORT, "0604", group, "8086:0151", is_bridge=True, driver="pcieport"),
         function(GPU, "0300", group),
         function(AUDIO, "0403", group, "10de:0fbb", driver="snd_hda_intel"),
@@ -66,6 +68,13 @@ def test_a_member_that_works_for_the_host_blocks_and_slots_are_offered_before_an
     assert blocker.device == AUDIO
     assert AUDIO in blocker.reason
     assert blocker.reason.index("slot") < blocker.reason.index("ACS override")
+
+
+def test_the_last_displays_do_not_leave_together() -> None:
+    both = [function(ONBOARD, "0300", 0), function(GPU, "0300", 1)]
+    assert rules(judged(both, GPU, selected=(GPU,))) == []
+    found = judged(both, GPU, selected=(GPU, ONBOARD))
+    assert (rules(found), found.blockers[0].allow) == (["PRE-08"], "last_display")
 
 
 def test_a_bridge_never_goes() -> None:
@@ -109,7 +118,7 @@ def test_interrupts_that_are_not_remapped_are_a_persons_own_choice(
 
 def test_no_reset_refuses_by_class() -> None:
     stuck: dict[str, Any] = {"resettable": False}
-    display = [function(GPU, "0300", 1, **stuck), function(AUDIO, "0403", 1, **stuck)]
+    display = [function(ONBOARD, "0300", 0), function(GPU, "0300", 1, **stuck), function(AUDIO, "0403", 1, **stuck)]
     for address in (GPU, AUDIO):
         found = judged(display, address, selected=(GPU, AUDIO))
         assert (rules(found), [finding.rule for finding in found.warnings]) == ([], ["RESET-03"])

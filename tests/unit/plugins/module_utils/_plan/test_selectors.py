@@ -113,7 +113,10 @@ MALFORMED = [
     ({"name": "x", "match": {"class": "03"}, "count": 0}, "count is '0'"),
     ({"name": "x", "match": {"class": "03"}, "count": True}, "count is 'True'"),
     ({"name": "x", "match": {"class": "03"}, "allow": "boot_vga"}, "allow is 'boot_vga': expected a list"),
-    ({"name": "x", "match": {"class": "03"}, "allow": ["bootvga"]}, "no key 'bootvga': expected any of boot_vga, "),
+    (
+        {"name": "x", "match": {"class": "03"}, "allow": ["bootvga"]},
+        "no key 'bootvga': expected any of bmc, ",
+    ),
     ({"name": "x", "match": {"class": "03"}, "allow": [{}]}, "no key '{}'"),
     ({"name": "x", "match": "06:00.0"}, "match is missing"),
     ({"name": "x", "match": {"mac": "52:54"}}, "mac is '52:54'"),

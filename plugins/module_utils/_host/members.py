@@ -1,0 +1,141 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""Block devices that something uses although the kernel shows no holder: of ZFS, of LVM, of bcache, and the ESP."""
+
+from __future__ import annotations
+
+import re
+import struct
+import typing as t
+import uuid
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.block import BLOCK
+
+EFI_VARIABLES = "/sys/firmware/efi/efivars"
+# UEFI Specification, 3.3: the vendor GUID of the variables that the specification itself defines.
+_EFI_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+_PROXMOX_ESPS = "/etc/kernel/proxmox-boot-uuids"
+
+# The kernel module of ZFS shows every imported pool here as a directory.
+_ZFS_POOLS = "/proc/spl/kstat/zfs"
+_LVM_ONLINE = "/run/lvm/pvs_online"
+
+# Device mapper joins the names of a volume group and its volume by one hyphen and doubles those within them.
+_VOLUME_GROUP = re.compile(r"((?:[^-]|--)+)-(?!-)")
+
+
+class UdevBlocks:
+    """What udev found on the block devices (``ID_FS_TYPE``, …), read when first asked for."""
+
+    def __init__(self, root: Root, names: t.Sequence[str]) -> None:
+        self._root = root
+        self._names = names
+        self._properties: dict[str, dict[str, str]] | None = None
+
+    def with_any(self, key: str, values: t.Collection[str]) -> list[str]:
+        """The names of the devices whose property ``key`` is one of ``values``."""
+        if not values:
+            return []
+        if self._properties is None:
+            self._properties = {name: self._read(name) for name in self._names}
+        return [name for name, found in self._properties.items() if found.get(key) in values]
+
+    def property(self, name: str, key: str) -> str | None:
+        return (self._properties or {}).get(name, {}).get(key)
+
+    def _read(self, name: str) -> dict[str, str]:
+        number = self._root.read_word(f"{BLOCK}/{name}/dev")
+        text = (self._root.read_text(f"/run/udev/data/b{number}") if number else None) or ""
+        lines = (line[2:].partition("=") for line in text.splitlines() if line.startswith("E:"))
+        return {key: value for key, _equals, value in lines}
+
+
+def imported_pools(root: Root) -> list[str]:
+    """The ZFS pools that this kernel has open, mounted or not."""
+    return [name for name in root.listdir(_ZFS_POOLS) if root.exists(f"{_ZFS_POOLS}/{name}/state")]
+
+
+def pool_members(udev: UdevBlocks) -> dict[str, list[str]]:
+    """Block devices by the name of their ZFS pool; an empty name for those that tell of none (cache devices)."""
+    found: dict[str, list[str]] = {}
+    for name in udev.with_any("ID_FS_TYPE", {"zfs_member"}):
+        found.setdefault(udev.property(name, "ID_FS_LABEL") or "", []).append(name)
+    return found
+
+
+def active_physical_volumes(root: Root, names: t.Sequence[str]) -> dict[str, str]:
+    """Volume groups with an active volume, by the block device of each of their physical volumes.
+
+    A physical volume may hold no part of an active volume, yet without it the group is incomplete and is not
+    activated at the next start. LVM notes the devices that it has seen (lvmautoactivation(7)): number, then
+    ``vg:`` and the group.
+    """
+    online = [(root.read_text(f"{_LVM_ONLINE}/{name}") or "").split() for name in root.listdir(_LVM_ONLINE)]
+    if not online:
+        return {}
+    active = {
+        match.group(1).replace("--", "-")
+        for name in names
+        if (root.read_word(f"{BLOCK}/{name}/dm/uuid") or "").startswith("LVM-")
+        and (match := _VOLUME_GROUP.match(root.read_word(f"{BLOCK}/{name}/dm/name") or "")) is not None
+    }
+    by_number = {root.read_word(f"{BLOCK}/{name}/dev"): name for name in names}
+    found = {}
+    for words in online:
+        group = next((word[len("vg:") :] for word in words if word.startswith("vg:")), None)
+        name = by_number.get(words[0]) if words else None
+        if name is not None and group is not None and group in active:
+            found[name] = group
+    return found
+
+
+def bcache_members(root: Root, names: t.Sequence[str]) -> list[str]:
+    """Registered cache and backing devices, also those that no bcache device is built on yet."""
+    return [name for name in names if not name.startswith("bcache") and root.exists(f"{BLOCK}/{name}/bcache")]
+
+
+def boot_partitions(root: Root, udev: UdevBlocks) -> list[str]:
+    """The EFI system partitions that this machine starts from, mounted or not.
+
+    Not every one on the machine: a disk that is meant for a guest has often kept one of its own.
+    """
+    started = _boot_current_partition(root)
+    synced = {line.strip() for line in (root.read_text(_PROXMOX_ESPS) or "").splitlines() if line.strip()}
+    found = udev.with_any("ID_PART_ENTRY_UUID", {started} if started else set())
+    return [*found, *udev.with_any("ID_FS_UUID", synced)]
+
+
+def _boot_current_partition(root: Root) -> str | None:
+    """The GUID of the partition that the firmware loaded the boot loader from, in udev's form."""
+    current = root.read_bytes(f"{EFI_VARIABLES}/BootCurrent-{_EFI_GLOBAL}")
+    if current is None or len(current) < 6:
+        return None
+    # The file begins with four bytes of attributes (Documentation/filesystems/efivarfs.rst).
+    number = struct.unpack_from("<H", current, 4)[0]
+    option = root.read_bytes(f"{EFI_VARIABLES}/Boot{number:04X}-{_EFI_GLOBAL}")
+    return None if option is None else _partition_of(option[4:])
+
+
+def _partition_of(option: bytes) -> str | None:
+    """The GPT partition in an EFI_LOAD_OPTION (UEFI Specification, 3.1.3 and 10.3.5.1), ``None`` without one."""
+    if len(option) < 6:
+        return None
+    length = struct.unpack_from("<H", option, 4)[0]
+    end = 6
+    while end + 2 <= len(option) and option[end : end + 2] != b"\0\0":
+        end += 2
+    path = option[end + 2 : end + 2 + length]
+    while len(path) >= 4:
+        kind, subtype, size = struct.unpack_from("<BBH", path)
+        # A hard drive node: partition number, start, size, signature of 16 bytes, format, signature type 2 (GUID).
+        if (kind, subtype) == (4, 1) and size >= 42 and len(path) >= 42 and path[41] == 2:
+            return str(uuid.UUID(bytes_le=path[24:40]))
+        if size < 4:
+            return None
+        path = path[size:]
+    return None

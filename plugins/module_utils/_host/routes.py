@@ -1,0 +1,117 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The kernel's routing tables, the addresses of interfaces, and the way to another machine.
+
+Of the reader's own network namespace: interfaces that were moved into another one, for a container, are out of sight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import socket
+import struct
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+
+IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+# include/uapi/linux/route.h, ipv6_route.h and sockios.h
+_RTF_UP = 0x1
+_RTF_REJECT = 0x200
+_SIOCGIFADDR = 0x8915
+_IFNAMSIZ = 16
+
+# The scopes of /proc/net/if_inet6 that every interface gets by itself (include/net/ipv6.h).
+_IPV6_LOOPBACK = 0x10
+_IPV6_LINK_LOCAL = 0x20
+
+LOOPBACK = "lo"
+
+
+class Route(t.NamedTuple):
+    """One line of the kernel's routing table; for IPv4 only the main one is to be seen."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    metric: int
+    interface: str
+
+    @property
+    def is_default(self) -> bool:
+        return self.network.prefixlen == 0
+
+
+def read_routes(root: Root) -> list[Route]:
+    """IPv4 and IPv6 routes; link-local ones do not make an interface configured and are left out."""
+    return [*_ipv4_routes(root), *_ipv6_routes(root)]
+
+
+def _ipv4_routes(root: Root) -> t.Iterator[Route]:
+    for line in (root.read_text("/proc/net/route") or "").splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 8 or not _leads_somewhere(fields[3]):
+            continue
+        # The file prints addresses as host-order words.
+        address = socket.inet_ntoa(struct.pack("=I", int(fields[1], 16)))
+        mask = socket.inet_ntoa(struct.pack("=I", int(fields[7], 16)))
+        yield Route(ipaddress.IPv4Network(f"{address}/{mask}", strict=False), int(fields[6]), fields[0])
+
+
+def _ipv6_routes(root: Root) -> t.Iterator[Route]:
+    for line in (root.read_text("/proc/net/ipv6_route") or "").splitlines():
+        fields = line.split()
+        if len(fields) < 10 or not _leads_somewhere(fields[8]) or fields[9] == LOOPBACK:
+            continue
+        address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
+        network = ipaddress.IPv6Network((address, int(fields[1], 16)), strict=False)
+        if not (network.is_link_local or network.is_multicast):
+            yield Route(network, int(fields[5], 16), fields[9])
+
+
+def _leads_somewhere(flags: str) -> bool:
+    return bool(int(flags, 16) & _RTF_UP) and not int(flags, 16) & _RTF_REJECT
+
+
+def interfaces_towards(routes: t.Iterable[Route], address: IPAddress) -> set[str]:
+    """The interfaces of the most specific route with the best metric; several where these are equally good."""
+    reaching = [route for route in routes if address in route.network]
+    best = max(((route.network.prefixlen, -route.metric) for route in reaching), default=None)
+    return {route.interface for route in reaching if (route.network.prefixlen, -route.metric) == best}
+
+
+def ipv6_addresses(root: Root) -> list[tuple[ipaddress.IPv6Address, str]]:
+    """Every IPv6 address with its interface, without those that each interface gets by itself."""
+    found = []
+    for line in (root.read_text("/proc/net/if_inet6") or "").splitlines():
+        fields = line.split()
+        if len(fields) >= 6 and int(fields[3], 16) not in (_IPV6_LOOPBACK, _IPV6_LINK_LOCAL):
+            found.append((ipaddress.IPv6Address(bytes.fromhex(fields[0])), fields[5]))
+    return found
+
+
+def interfaces_with_ipv4(root: Root, names: t.Iterable[str]) -> set[str]:
+    """Those of ``names`` that have an IPv4 address, asked of the running kernel.
+
+    Most show by a route as well; a single address (/32) or one without a prefix route does not, and no file below
+    ``/proc`` tells which interface has it (``fib_trie`` names addresses alone). Empty for a captured tree.
+    """
+    if not root.is_live:
+        return set()
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
+        return {name for name in names if _has_ipv4(asking, name)}
+
+
+def _has_ipv4(asking: socket.socket, name: str) -> bool:
+    request = struct.pack(f"{_IFNAMSIZ}s24x", name.encode()[: _IFNAMSIZ - 1])
+    try:
+        fcntl.ioctl(asking, _SIOCGIFADDR, request)
+    except OSError:
+        # No address of this family, or the interface has gone since it was listed.
+        return False
+    return True
