@@ -47,6 +47,9 @@ class Finding:
     evidence: str
 
 
+_NOT_ASKED = Finding(None, f"not looked at, because no '{PARAMETER}=' is requested")
+
+
 def read_override_support(
     root: Root,
     run: Runner,
@@ -56,7 +59,7 @@ def read_override_support(
     look_into_image: bool = False,
 ) -> dict[str, t.Any]:
     """``{"running": {...}, "next_boot": {"kernel": next_release, ...}}``, each with ``requested`` (the words of the
-    parameter), ``patched``, ``evidence`` and ``effective`` (whether it changes anything there).
+    parameter), ``patched``, ``evidence`` and ``effective`` (whether that kernel acts on the words).
 
     Reads no log, symbol table or image where no override is requested, unless ``look_into_image`` asks what one
     would do. The image is unpacked only where nothing cheaper tells.
@@ -73,9 +76,6 @@ def read_override_support(
         "running": _report(running, running_args),
         "next_boot": {"kernel": next_release, **_report(following, next_args)},
     }
-
-
-_NOT_ASKED = Finding(None, f"not looked at, because no '{PARAMETER}=' is requested")
 
 
 def _report(finding: Finding, args: t.Sequence[str]) -> dict[str, t.Any]:
@@ -111,7 +111,7 @@ def judge_log(log: KernelLog) -> Finding | None:
 
 def judge_environment(environ: str | None) -> Finding | None:
     """A kernel hands a parameter that it does not know, and that has a value, on to init as a variable."""
-    if environ is not None and any(variable.startswith(f"{PARAMETER}=") for variable in environ.split("\0")):
+    if parameter_values((environ or "").split("\0")):
         return Finding(False, f"the kernel did not know {PARAMETER} and handed it to init (/proc/1/environ)")
     return None
 
