@@ -34,7 +34,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
     Device,
 )
 
-_NEVER_ISOLATED = {
+NEVER_ISOLATED = {
     PCIE_TO_PCI_BRIDGE: "is a PCIe-to-PCI bridge, which no ACS isolates",
     PCI_TO_PCIE_BRIDGE: "is a PCI-to-PCIe bridge, which no ACS isolates",
     ROOT_COMPLEX_EVENT_COLLECTOR: "is a root complex event collector, which no ACS isolates",
@@ -104,8 +104,8 @@ def by_capability(function: Function) -> Verdict:
     device = function.device
     if function.pcie_type is None:
         return Verdict(False, _without_pcie(device))
-    if function.pcie_type in _NEVER_ISOLATED:
-        return Verdict(False, _NEVER_ISOLATED[function.pcie_type])
+    if function.pcie_type in NEVER_ISOLATED:
+        return Verdict(False, NEVER_ISOLATED[function.pcie_type])
     if needs_acs(function):
         return by_registers(device)
     return ISOLATED

@@ -6,10 +6,9 @@
 
 """The IOMMU groups that the kernel will form, and why. Pure.
 
-The rule set is ``pci_device_group`` in drivers/iommu/iommu.c as it is from Linux 5.10 to 7.0, which the drivers of
-Intel, AMD, ARM and virtio IOMMUs share. What it makes differs from the kernel's groups where ACS was switched on only
-after they were formed (stable kernels 5.10, 6.1, 6.6 and 6.12 of early 2026), and where configuration space does not
-tell (see ``requester_ids.py`` and ``Platform.pch_workaround``).
+The drivers of Intel, AMD, ARM and virtio IOMMUs share the rules that :data:`RULES` names. The kernel's groups differ
+from them where ACS was switched on only after the groups were formed (stable kernels 5.10, 6.1, 6.6 and 6.12 of early
+2026), and where configuration space does not tell (see ``requester_ids.py`` and ``Platform.pch_workaround``).
 """
 
 from __future__ import annotations
@@ -32,7 +31,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
     Device,
 )
 
-__all__ = ["Override", "Platform", "PredictedGroup", "differences", "predict_groups"]
+# A later kernel may group otherwise, so what is predicted says by which rules.
+RULES = "pci_device_group in drivers/iommu/iommu.c, Linux 5.10 to 7.0"
+
+__all__ = ["RULES", "Override", "Platform", "PredictedGroup", "differences", "predict_groups"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,12 +28,13 @@ _PCI_COMPONENT = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A topology with what the kernel made of it; ``groups`` holds members only, as numbers mean nothing."""
+    """A topology with what a kernel makes of it; ``groups`` holds members only, as numbers mean nothing."""
 
     name: str
     devices: tuple[Device, ...]
-    override: Override | None
     groups: frozenset[frozenset[str]]
+    override: Override | None = None
+    platform: Platform = dataclasses.field(default_factory=Platform)
 
     @property
     def without_group(self) -> frozenset[Address]:
@@ -41,7 +42,7 @@ class Case:
         return frozenset(device.address for device in self.devices if str(device.address) not in covered)
 
     def predicted(self) -> frozenset[frozenset[str]]:
-        return memberships(self.devices, Platform(), self.override, self.without_group)
+        return memberships(self.devices, self.platform, self.override, self.without_group)
 
 
 def memberships(
@@ -53,6 +54,11 @@ def memberships(
     """Who is predicted to be together."""
     groups = predict_groups(devices, platform or Platform(), override, without_group)
     return frozenset(frozenset(str(address) for address in group.devices) for group in groups)
+
+
+def together(*groups: str) -> frozenset[frozenset[str]]:
+    """``"01:00.0 01:00.1"`` is one group; domain 0000 where none is given."""
+    return frozenset(frozenset(str(Address.parse(word)) for word in group.split()) for group in groups)
 
 
 @functools.cache
