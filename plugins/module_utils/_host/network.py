@@ -88,7 +88,9 @@ class _Network:
     def ways_to_controller(self, sessions: t.Sequence[Session]) -> dict[str, str]:
         """Interfaces, each with the reason."""
         if not sessions:
-            return dict.fromkeys(self._with_default_route(), "the way to the controller (the default route)")
+            ways = self._with_default_route()
+            why = "the way to the controller (by the default route)"
+            return dict.fromkeys(sorted(self._to_hardware(ways)), why) if ways else {}
         found: dict[str, str] = {}
         for session in sessions:
             why = f"the way to the controller ({session.peer})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -83,9 +84,56 @@ class HostTree:
         directory = (device or self.base / "sys/devices/virtual") / "block" / name
         (directory / "holders").mkdir(parents=True)
         (directory / "slaves").mkdir()
-        self.link(f"/sys/class/block/{name}", directory)
+        return self._block(directory, number)
+
+    def partition(self, disk: Path, name: str, number: str) -> Path:
+        directory = disk / name
+        (directory / "holders").mkdir(parents=True)
+        (directory / "partition").write_text("1\n")
+        return self._block(directory, number)
+
+    def _block(self, directory: Path, number: str) -> Path:
+        (directory / "dev").write_text(f"{number}\n")
+        self.link(f"/sys/class/block/{directory.name}", directory)
         self.link(f"/sys/dev/block/{number}", directory)
         return directory
+
+    def build_block(self, upper: Path, *lowers: Path) -> None:
+        """Have one block device stand on others, as device mapper, MD and bcache show it."""
+        for lower in lowers:
+            (upper / "slaves" / lower.name).symlink_to(os.path.relpath(lower, upper / "slaves"))
+            (lower / "holders" / upper.name).symlink_to(os.path.relpath(upper, lower / "holders"))
+
+    def udev(self, number: str, **properties: str) -> None:
+        """What udev's database knows of a block device."""
+        self.write(f"/run/udev/data/b{number}", "".join(f"E:{key}={value}\n" for key, value in properties.items()))
+
+    def build_interface(self, upper: Path, *lowers: Path) -> None:
+        """Have one network interface stand on others: a bond, a bridge, a VLAN."""
+        for lower in lowers:
+            (upper / f"lower_{lower.name}").symlink_to(os.path.relpath(lower, upper))
+            (lower / f"upper_{upper.name}").symlink_to(os.path.relpath(upper, lower))
+
+    def process(
+        self,
+        pid: int,
+        name: str,
+        *,
+        parent: int = 1,
+        environ: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+        files: Sequence[str] = (),
+    ) -> None:
+        """A process; ``files`` are what its file descriptors lead to."""
+        base = f"/proc/{pid}"
+        self.write(f"{base}/comm", f"{name}\n")
+        self.write(f"{base}/status", f"Name:\t{name}\nPPid:\t{parent}\n")
+        self.write(f"{base}/environ", "".join(f"{key}={value}\0" for key, value in (environ or {}).items()))
+        self.write(f"{base}/cmdline", "".join(f"{word}\0" for word in command))
+        descriptors = self.base / f"proc/{pid}/fd"
+        descriptors.mkdir()
+        for number, target in enumerate(files):
+            (descriptors / str(number)).symlink_to(target)
 
 
 def with_serial(serial: str) -> bytes:
