@@ -1,0 +1,147 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PCI functions to predict IOMMU groups for: topologies that real kernels grouped, and ones made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gzip
+import json
+import re
+import struct
+import typing as t
+from pathlib import Path
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.prediction import Platform, predict_groups
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.quirks import acs_control_offset
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import PCIE_TYPES, Device, Identity
+
+FIXTURE = Path(__file__).parents[2] / "fixtures/iommu/iommu-groups.json.gz"
+
+_PCI_COMPONENT = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A topology with what the kernel made of it; ``groups`` holds members only, as numbers mean nothing."""
+
+    name: str
+    devices: tuple[Device, ...]
+    override: Override | None
+    groups: frozenset[frozenset[str]]
+
+    @property
+    def without_group(self) -> frozenset[Address]:
+        covered = frozenset().union(*self.groups)
+        return frozenset(device.address for device in self.devices if str(device.address) not in covered)
+
+    def predicted(self) -> frozenset[frozenset[str]]:
+        return memberships(self.devices, Platform(), self.override, self.without_group)
+
+
+def memberships(
+    devices: t.Sequence[Device],
+    platform: Platform | None = None,
+    override: Override | None = None,
+    without_group: t.Collection[Address] = (),
+) -> frozenset[frozenset[str]]:
+    """Who is predicted to be together."""
+    groups = predict_groups(devices, platform or Platform(), override, without_group)
+    return frozenset(frozenset(str(address) for address in group.devices) for group in groups)
+
+
+@functools.cache
+def kernel_cases() -> tuple[Case, ...]:
+    data = json.loads(gzip.decompress(FIXTURE.read_bytes()))
+    return tuple(_case(name, content) for name, content in data.items())
+
+
+def _case(name: str, content: dict[str, t.Any]) -> Case:
+    patched = content["kernel"].endswith("patched")
+    groups: dict[str, set[str]] = {}
+    for address, facts in content["devices"].items():
+        if facts["group"] is not None:
+            groups.setdefault(facts["group"], set()).add(address)
+    return Case(
+        name=name,
+        devices=tuple(_device(address, facts) for address, facts in content["devices"].items()),
+        override=Override.from_command_line(content["cmdline"].split()) if patched else None,
+        groups=frozenset(frozenset(members) for members in groups.values()),
+    )
+
+
+def _device(address: str, facts: dict[str, t.Any]) -> Device:
+    config = bytes.fromhex(facts["config"]).ljust(facts["config_len"], b"\0")
+    path = [part for part in facts["path"].split("/") if _PCI_COMPONENT.fullmatch(part)]
+    vendor, model = (f"{number:04x}" for number in struct.unpack_from("<HH", config, 0))
+    pcie_type = _pcie_type(config)
+    acs = _extended_capability(config, 0x000D)
+    control = acs_control_offset(vendor, model, pcie_type)
+    return Device(
+        address=Address.parse(address),
+        identity=Identity(vendor, model, "0000", "0000"),
+        class_code=facts["class"][2:6],
+        is_bridge=config[0x0E] & 0x7F in (1, 2) or facts["class"].startswith("0x06"),
+        parent=Address.parse(path[-2]) if len(path) > 1 else None,
+        physfn=Address.parse(facts["physfn"]) if facts["physfn"] else None,
+        header_type=config[0x0E] & 0x7F,
+        multifunction=bool(config[0x0E] & 0x80),
+        pcie_type=pcie_type,
+        acs_capability=None if acs is None else struct.unpack_from("<H", config, acs + 4)[0],
+        acs_control=None if acs is None else struct.unpack_from("<H", config, acs + control)[0],
+    )
+
+
+def _pcie_type(config: bytes) -> str | None:
+    offset = config[0x34] & 0xFC if config[0x06] & 0x10 else 0
+    while offset:
+        if config[offset] == 0x10:
+            return PCIE_TYPES[config[offset + 2] >> 4]
+        offset = config[offset + 1] & 0xFC
+    return None
+
+
+def _extended_capability(config: bytes, wanted: int) -> int | None:
+    offset = 0x100
+    while 0x100 <= offset < len(config):
+        (header,) = struct.unpack_from("<I", config, offset)
+        if header & 0xFFFF == wanted:
+            return offset
+        offset = header >> 20 & 0xFFC
+    return None
+
+
+def function(
+    address: str,
+    pcie_type: str | None = "endpoint",
+    *,
+    under: str | None = None,
+    ids: str = "1af4:1000",
+    acs: tuple[int, int] | None = None,
+    subsystem: str = "0000:0000",
+    **fields: t.Any,
+) -> Device:
+    """A function made by hand; ``acs`` is the capability and the control register."""
+    identity = Identity(*ids.split(":"), *subsystem.split(":"))
+    return Device(
+        address=Address.parse(address),
+        identity=identity,
+        parent=Address.parse(under) if under else None,
+        pcie_type=pcie_type,
+        acs_capability=acs[0] if acs else None,
+        acs_control=acs[1] if acs else None,
+        **{"class_code": "0200", "header_type": 0, **fields},
+    )
+
+
+def bridge(address: str, pcie_type: str | None = "root_port", **fields: t.Any) -> Device:
+    return function(address, pcie_type, **{"class_code": "0604", "header_type": 1, "is_bridge": True, **fields})
+
+
+# The four controls that isolation needs, all there and all on.
+ACS_ON = (0x1D, 0x1D)

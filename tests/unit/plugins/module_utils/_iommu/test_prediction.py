@@ -1,0 +1,465 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import itertools
+import time
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.prediction import (
+    Platform,
+    PredictedGroup,
+    differences,
+    predict_groups,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from tests.unit.plugins.iommu_cases import ACS_ON, Case, bridge, function, kernel_cases, memberships
+
+DOWNSTREAM = Override(downstream=True)
+PORT = "0000:00:1c.0"
+ROOT_PORT_WITHOUT_ACS = bridge(PORT)
+
+
+def together(*groups: str) -> frozenset[frozenset[str]]:
+    """``"01:00.0 01:00.1"`` is one group; domain 0000 where none is given."""
+    return frozenset(frozenset(str(Address.parse(word)) for word in group.split()) for group in groups)
+
+
+def reasons(*devices: Device, platform: Platform | None = None) -> str:
+    """All reasons as one text."""
+    return "; ".join(reason for group in predict_groups(devices, platform or Platform()) for reason in group.reasons)
+
+
+@pytest.mark.parametrize("case", kernel_cases(), ids=lambda case: case.name)
+def test_the_groups_are_those_of_the_kernel(case: Case) -> None:
+    assert case.predicted() == case.groups
+
+
+def test_there_are_cases_of_every_sort() -> None:
+    cases = kernel_cases()
+    assert len(cases) == 45
+    assert sum(case.override is not None for case in cases) >= 20
+    assert any(device.physfn for case in cases for device in case.devices)
+
+
+# Name: devices, then who is together. What the kernels above cannot tell apart.
+TABLE: dict[str, tuple[tuple[Device, ...], frozenset[frozenset[str]]]] = {
+    "a conventional bridge on the root bus takes over the requester id": (
+        (bridge("00:1e.0", None), function("02:01.0", None, under="00:1e.0")),
+        together("00:1e.0 02:01.0"),
+    ),
+    "behind a PCIe-to-PCI bridge everything is one, the isolated port above is not": (
+        (
+            bridge(PORT, acs=ACS_ON),
+            bridge("01:00.0", "pcie_to_pci_bridge", under=PORT),
+            function("02:01.0", None, under="01:00.0"),
+            function("02:02.0", None, under="01:00.0"),
+        ),
+        together("00:1c.0", "01:00.0 02:01.0 02:02.0"),
+    ),
+    "the IOMMU of a ThunderX2 ends the search for aliases": (
+        (
+            bridge("00:00.0", "pcie_to_pci_bridge", ids="14e4:9000", acs=ACS_ON),
+            function("01:00.0", "endpoint", under="00:00.0"),
+        ),
+        # Never isolated, it still joins what is behind it: by the path, not as an alias.
+        together("00:00.0 01:00.0"),
+    ),
+    "a control that the port does not have needs not be on": (
+        (bridge(PORT, acs=(0x0D, 0x0D)), function("01:00.0", under=PORT)),
+        together("00:1c.0", "01:00.0"),
+    ),
+    "a control that the port has must be on": (
+        (bridge(PORT, acs=(0x1D, 0x0D)), function("01:00.0", under=PORT)),
+        together("00:1c.0 01:00.0"),
+    ),
+    "source validation of some IDT switches is not used": (
+        (bridge(PORT, ids="111d:80b5", acs=(0x1D, 0x1C)), function("01:00.0", under=PORT)),
+        together("00:1c.0", "01:00.0"),
+    ),
+    "a function above 0 is multifunction whatever the header says": (
+        (function("00:14.0", multifunction=True), function("00:14.2")),
+        together("00:14.0 00:14.2"),
+    ),
+    "without bit 7 in function 0 the others find no mate in it": (
+        (function("00:14.0"), function("00:14.2")),
+        together("00:14.0", "00:14.2"),
+    ),
+    "a function with ACS leaves the slot's group": (
+        (function("00:14.0", multifunction=True), function("00:14.2", acs=ACS_ON), function("00:14.3")),
+        together("00:14.0 00:14.3", "00:14.2"),
+    ),
+    "NICs that their vendor vouches for": (
+        (
+            function("01:00.0", ids="8086:1521", multifunction=True, under=PORT),
+            function("01:00.1", ids="8086:1521", multifunction=True, under=PORT),
+            bridge(PORT, acs=ACS_ON),
+        ),
+        together("00:1c.0", "01:00.0", "01:00.1"),
+    ),
+    "VFs share no slot with their PF": (
+        (
+            function("01:00.0", multifunction=True),
+            function("01:00.1", multifunction=True, physfn=Address.parse("01:00.0")),
+        ),
+        together("01:00.0", "01:00.1"),
+    ),
+    "VFs on an extra bus are as isolated as the PF's port lets them": (
+        (
+            bridge(PORT, acs=ACS_ON),
+            function("01:00.0", under=PORT),
+            function("02:00.0", under=PORT, physfn=Address.parse("01:00.0")),
+            function("02:00.1", under=PORT, physfn=Address.parse("01:00.0")),
+        ),
+        together("00:1c.0", "01:00.0", "02:00.0", "02:00.1"),
+    ),
+    "VFs on an extra bus below a port without ACS": (
+        (
+            ROOT_PORT_WITHOUT_ACS,
+            function("01:00.0", under=PORT),
+            function("02:00.0", under=PORT, physfn=Address.parse("01:00.0")),
+        ),
+        together("00:1c.0 01:00.0 02:00.0"),
+    ),
+    "what VMD hides shares its endpoint's group": (
+        (
+            function("0000:00:0e.0", "root_complex_endpoint", ids="8086:9a0b"),
+            bridge("10000:e0:1d.0", under="0000:00:0e.0", acs=ACS_ON),
+            function("10000:e1:00.0", under="10000:e0:1d.0"),
+        ),
+        together("0000:00:0e.0 10000:e0:1d.0 10000:e1:00.0"),
+    ),
+    "a domain that Hyper-V made up has no DMA device": (
+        (function("10000:00:00.0"), function("10001:00:00.0")),
+        together("10000:00:00.0", "10001:00:00.0"),
+    ),
+    "a downstream port right below a root port is an upstream port": (
+        (
+            bridge(PORT, acs=ACS_ON),
+            bridge("01:00.0", "downstream_port", under=PORT),
+            function("02:00.0", under="01:00.0"),
+        ),
+        together("00:1c.0", "01:00.0", "02:00.0"),
+    ),
+    "an upstream port below an upstream port is a downstream port": (
+        (
+            bridge(PORT, acs=ACS_ON),
+            bridge("01:00.0", "upstream_port", under=PORT),
+            bridge("02:00.0", "upstream_port", under="01:00.0"),
+            function("03:00.0", under="02:00.0"),
+        ),
+        together("00:1c.0", "01:00.0", "02:00.0 03:00.0"),
+    ),
+    "a Ricoh card's functions use function 0's requester id": (
+        (
+            function("01:00.0", ids="1180:e822", acs=ACS_ON),
+            function("01:00.3", ids="1180:e832", acs=ACS_ON),
+        ),
+        together("01:00.0 01:00.3"),
+    ),
+    "Marvell's function 1 gets the DMA of function 0": (
+        (
+            function("01:00.0", ids="1b4b:9172", acs=ACS_ON),
+            function("01:00.1", ids="1b4b:91a3", acs=ACS_ON),
+        ),
+        together("01:00.0 01:00.1"),
+    ),
+    "an Adaptec 3405 uses another slot's id": (
+        (
+            function("03:01.0", ids="1af4:1000"),
+            function("03:0e.0", ids="9005:0285", subsystem="9005:02bb"),
+            function("04:01.0", ids="1af4:1000"),
+            function("04:0e.0", ids="9005:0285", subsystem="9005:0001"),
+        ),
+        together("03:01.0 03:0e.0", "04:01.0", "04:0e.0"),
+    ),
+    "PLX NTB: the whole bus is one": (
+        (function("05:00.0", ids="10b5:87b0"), function("05:1f.7", acs=ACS_ON), function("06:00.0")),
+        together("05:00.0 05:1f.7", "06:00.0"),
+    ),
+    "Intel VCA: functions 0 to 4 of every slot": (
+        (
+            function("05:00.0", ids="8086:2954"),
+            function("05:1f.4", acs=ACS_ON),
+            function("05:1f.5", acs=ACS_ON),
+        ),
+        together("05:00.0 05:1f.4", "05:1f.5"),
+    ),
+    "Intel's root complex endpoints are isolated, others' are not": (
+        (
+            function("00:02.0", "root_complex_endpoint", ids="8086:1234", multifunction=True),
+            function("00:02.1", "root_complex_endpoint", ids="8086:1235"),
+            function("00:03.0", "root_complex_endpoint", multifunction=True),
+            function("00:03.1", "root_complex_endpoint"),
+        ),
+        together("00:02.0", "00:02.1", "00:03.0 00:03.1"),
+    ),
+    "event collectors are never isolated": (
+        (
+            function("00:05.0", "root_complex_event_collector", multifunction=True),
+            function("00:05.4", "root_complex_event_collector", ids="8086:0b23", acs=ACS_ON),
+        ),
+        together("00:05.0 00:05.4"),
+    ),
+    "a Sunrise Point root port goes by its registers": (
+        (bridge(PORT, ids="8086:a110", acs=ACS_ON), function("01:00.0", under=PORT)),
+        together("00:1c.0", "01:00.0"),
+    ),
+    "an unknown port of Zhaoxin is not isolated, ACS or not": (
+        (bridge(PORT, ids="1d17:0001", acs=ACS_ON), function("01:00.0", under=PORT)),
+        together("00:1c.0 01:00.0"),
+    ),
+    "every bridge on the way counts": (
+        (
+            ROOT_PORT_WITHOUT_ACS,
+            bridge("01:00.0", "upstream_port", under=PORT),
+            bridge("02:00.0", "downstream_port", under="01:00.0", acs=ACS_ON),
+            function("03:00.0", under="02:00.0"),
+        ),
+        together("00:1c.0 01:00.0 02:00.0 03:00.0"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_rules_that_no_recorded_kernel_shows(name: str) -> None:
+    devices, groups = TABLE[name]
+    assert memberships(devices) == groups
+
+
+AMD_SOUTHBRIDGE = (
+    function("00:14.0", None, ids="1002:4385", multifunction=True),
+    function("00:14.1", None, ids="1002:439c", multifunction=True),
+    function("00:14.2", None, ids="1002:4383", multifunction=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("ivrs", "groups"),
+    [(True, together("00:14.0", "00:14.1", "00:14.2")), (False, together("00:14.0 00:14.1 00:14.2"))],
+)
+def test_amds_southbridge_is_isolated_where_its_iommu_is(ivrs: bool, groups: frozenset[frozenset[str]]) -> None:
+    assert memberships(AMD_SOUTHBRIDGE, Platform(ivrs=ivrs)) == groups
+
+
+def test_amds_southbridge_is_isolated_on_the_root_bus_only() -> None:
+    moved = [function(f"01:00.{number}", ids="1022:7809", multifunction=True, under=PORT) for number in range(2)]
+    devices = (bridge(PORT, acs=ACS_ON), *moved)
+    assert memberships(devices, Platform(ivrs=True)) == together("00:1c.0", "01:00.0 01:00.1")
+
+
+PCH_PORT = (bridge(PORT, ids="8086:8c10"), function("01:00.0", under=PORT))
+
+
+@pytest.mark.parametrize(
+    ("workaround", "groups"),
+    [
+        (True, together("00:1c.0", "01:00.0")),
+        (False, together("00:1c.0 01:00.0")),
+        (None, together("00:1c.0 01:00.0")),
+    ],
+)
+def test_old_pch_root_ports_are_isolated_by_the_kernels_workaround(
+    workaround: bool | None, groups: frozenset[frozenset[str]]
+) -> None:
+    platform = Platform(pch_workaround=workaround)
+    assert memberships(PCH_PORT, platform) == groups
+    # An entry of the kernel's table answered before the override is asked.
+    assert memberships(PCH_PORT, platform, DOWNSTREAM) == groups
+
+
+def test_what_is_assumed_is_said() -> None:
+    assert "it is assumed" in reasons(*PCH_PORT)
+    assert "assumed" not in reasons(*PCH_PORT, platform=Platform(pch_workaround=False))
+
+
+REASONS = {
+    "0000:00:1c.0 has no ACS capability": (ROOT_PORT_WITHOUT_ACS, function("01:00.0", under=PORT)),
+    "0000:00:1c.0 has ACS, but source validation and request redirect are off": (
+        bridge(PORT, acs=(0x1D, 0x18)),
+        function("01:00.0", under=PORT),
+    ),
+    "0000:00:1c.0 has ACS, but upstream forwarding is off": (
+        bridge(PORT, acs=(0x1D, 0x0D)),
+        function("01:00.0", under=PORT),
+    ),
+    "0000:00:1e.0 is a conventional PCI bridge and takes over the requester id": (
+        bridge("00:1e.0", None),
+        function("02:01.0", None, under="00:1e.0"),
+    ),
+    "0000:00:1e.0 is a PCIe-to-PCI bridge and takes over the requester id": (
+        bridge("00:1e.0", "pcie_to_pci_bridge"),
+        function("02:01.0", None, under="00:1e.0"),
+    ),
+    "function 1 of slot 0000:00:1f is not isolated: it has no ACS capability": (
+        function("00:1f.0", multifunction=True),
+        function("00:1f.1"),
+    ),
+    "0000:00:0e.0 does the DMA of 10000:e0:01.0, which is behind it (VMD)": (
+        function("0000:00:0e.0"),
+        function("10000:e0:01.0", under="0000:00:0e.0"),
+    ),
+    "0000:01:00.1 and 0000:01:00.0 share a requester id (device quirk)": (
+        function("01:00.0", ids="1b4b:9172"),
+        function("01:00.1", acs=ACS_ON),
+    ),
+    "0000:00:1c.0 has no ACS capability (as far as could be read: only 256 bytes of configuration space)": (
+        bridge(PORT, gaps=("only 256 bytes of configuration space",)),
+        function("01:00.0", under=PORT),
+    ),
+    "is taken for conventional PCI, because its configuration space could not be read": (
+        function("00:1f.0", None, header_type=None, multifunction=True),
+        function("00:1f.1", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_reasons_name_device_and_cause(reason: str) -> None:
+    assert reason in reasons(*REASONS[reason])
+
+
+def test_functions_that_the_iommu_does_not_cover_are_nowhere() -> None:
+    devices = (function("00:1f.0", multifunction=True), function("00:1f.1"), function("00:1f.2"))
+    assert memberships(devices, without_group=[Address.parse("00:1f.1")]) == together("00:1f.0 00:1f.2")
+
+
+def test_a_parent_that_was_not_read_is_no_bridge() -> None:
+    assert memberships([function("01:00.0", under=PORT)]) == together("01:00.0")
+
+
+def test_parents_in_a_circle_end_nowhere() -> None:
+    devices = (bridge("01:00.0", under="02:00.0"), bridge("02:00.0", under="01:00.0"))
+    assert memberships(devices) == together("01:00.0 02:00.0")
+
+
+def test_platform_and_groups_travel_as_json() -> None:
+    for platform in (Platform(), Platform(True, False), Platform(False, True)):
+        assert Platform.from_json(platform.to_json()) == platform
+    group = PredictedGroup((Address.parse("00:1f.0"), Address.parse("00:1f.1")), ("why",))
+    assert group.to_json() == {"devices": ["0000:00:1f.0", "0000:00:1f.1"], "reasons": ["why"]}
+
+
+PCIE_TYPE = st.sampled_from(["root_port", "upstream_port", "downstream_port", "pcie_to_pci_bridge", None])
+ENDPOINT_TYPE = st.sampled_from(["endpoint", "legacy_endpoint", "root_complex_endpoint", None])
+IDS = st.sampled_from(["1af4:1000", "8086:1521", "8086:8c10", "1b4b:9172", "1180:e832", "1d17:0001", "10b5:87b0"])
+ACS = st.sampled_from([None, None, ACS_ON, (0x1D, 0), (0, 0)])
+
+
+@st.composite
+def topologies(draw: st.DrawFn) -> tuple[Device, ...]:
+    """Bridges with functions on the buses behind them; VFs and slots with several functions among them."""
+    devices: list[Device] = []
+    buses: list[tuple[int, str | None]] = [(0, None)]
+    for number in range(1, draw(st.integers(1, 5)) + 1):
+        bus, above = draw(st.sampled_from(buses))
+        address = f"{bus:02x}:{draw(st.integers(0, 3)) + 4 * number % 32:02x}.{draw(st.integers(0, 1))}"
+        devices.append(bridge(address, draw(PCIE_TYPE), under=above, acs=draw(ACS), ids=draw(IDS)))
+        buses.append((number, address))
+    for (bus, above), slot, number in itertools.product(buses, (28, 29), (0, 1)):
+        if draw(st.booleans()):
+            devices.append(
+                function(
+                    f"{bus:02x}:{slot:02x}.{number}",
+                    draw(ENDPOINT_TYPE),
+                    under=above,
+                    acs=draw(ACS),
+                    ids=draw(IDS),
+                    multifunction=draw(st.booleans()),
+                )
+            )
+    return tuple({device.address: device for device in devices}.values())
+
+
+OVERRIDES = st.builds(
+    Override,
+    st.booleans(),
+    st.booleans(),
+    st.frozensets(st.sampled_from([("1af4", "1000"), ("8086", "1521"), ("10b5", "87b0")])),
+)
+
+
+@given(topologies(), OVERRIDES, st.randoms())
+def test_groups_partition_the_devices_in_any_order(
+    devices: tuple[Device, ...], override: Override, order: Random
+) -> None:
+    shuffled = list(devices)
+    order.shuffle(shuffled)
+    groups = predict_groups(devices, Platform(), override)
+    assert predict_groups(shuffled, Platform(), override) == groups
+    members = [address for group in groups for address in group.devices]
+    assert sorted(members) == sorted(device.address for device in devices)
+    assert [group.devices for group in groups] == sorted(tuple(sorted(group.devices)) for group in groups)
+
+
+@given(topologies(), OVERRIDES)
+def test_reasons_stand_exactly_where_something_was_joined(devices: tuple[Device, ...], override: Override) -> None:
+    for group in predict_groups(devices, Platform(), override):
+        assert bool(group.reasons) == (len(group.devices) > 1)
+
+
+@given(topologies(), OVERRIDES, OVERRIDES)
+def test_an_override_never_makes_groups_coarser(devices: tuple[Device, ...], some: Override, more: Override) -> None:
+    before = memberships(devices, override=some)
+    for group in memberships(devices, override=some | more):
+        assert any(group <= larger for larger in before)
+
+
+@given(topologies(), OVERRIDES)
+def test_equal_groups_differ_in_nothing(devices: tuple[Device, ...], override: Override) -> None:
+    groups = predict_groups(devices, Platform(), override)
+    assert differences([set(group.devices) for group in groups], groups) == []
+
+
+A, B, C = (Address.parse(f"01:00.{number}") for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("actual", "predicted", "word"),
+    [
+        ([{A, B}, {C}], [(A,), (B,), (C,)], "coarser"),
+        ([{A}, {B}, {C}], [(A, B), (C,)], "finer"),
+        ([{A, B}, {C}], [(A,), (B, C)], "rules that are not known"),
+    ],
+)
+def test_a_difference_is_told_with_both_sides(
+    actual: list[set[Address]], predicted: list[tuple[Address, ...]], word: str
+) -> None:
+    found = differences(actual, [PredictedGroup(group, ()) for group in predicted])
+    assert word in found[0]["hint"]
+    assert found[0]["devices"] == [str(address) for address in sorted(actual[0])]
+    assert [str(A)] in found[0]["predicted"] or [str(A), str(B)] in found[0]["predicted"]
+
+
+def test_functions_without_a_prediction_are_no_difference() -> None:
+    assert differences([{A, B}], [PredictedGroup((A,), ())]) == []
+    assert differences([{B}], [PredictedGroup((A,), ())]) == []
+
+
+def test_ten_thousand_functions_take_no_noticeable_time() -> None:
+    devices: list[Device] = []
+    for bus in range(1, 41):
+        port = f"00:{bus % 32:02x}.{bus // 32}"
+        devices.append(bridge(port))
+        devices += [
+            function(
+                f"{bus:02x}:{slot:02x}.{number}",
+                under=port,
+                multifunction=True,
+                ids="10b5:87b0" if bus < 3 else "1af4:1000",
+            )
+            for slot in range(32)
+            for number in range(8)
+        ]
+    begin = time.process_time()
+    groups = predict_groups(devices, Platform())
+    assert time.process_time() - begin < 5
+    assert sum(len(group.devices) for group in groups) == 40 * 257
