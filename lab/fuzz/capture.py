@@ -107,7 +107,8 @@ def parse(text: str) -> Capture:
 
 
 def _payload(text: str) -> bytes:
-    digest, words, ended = "", [], False
+    digest, ended = "", False
+    words: list[str] = []
     for line in text.replace("\r", "\n").split("\n"):
         if begun := _BEGIN.fullmatch(line):
             digest, words, ended = begun[1], [], False

@@ -61,11 +61,16 @@ class Kernel:
         return (int(major), int(minor)) >= (6, 11)
 
 
+def path(suite: str) -> Path:
+    """Give where the kernel of a suite is or would be."""
+    return cache() / "kernels" / f"{suite}-{_LAYOUT}"
+
+
 def ensure(suite: str, *, refresh: bool = False) -> Kernel:
     """Give the cached kernel of a suite; the first time, or to ``refresh`` it, the newest one is fetched."""
-    base = cache() / "kernels"
+    kernel = Kernel(suite, path(suite))
+    base = kernel.directory.parent
     base.mkdir(parents=True, exist_ok=True)
-    kernel = Kernel(suite, base / f"{suite}-{_LAYOUT}")
     with locked(base / f"{suite}.lock", f"kernel of {suite}", limit=900):
         if refresh or not kernel.directory.exists():
             _fetch(kernel, base)
