@@ -18,8 +18,9 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.fuzz import boot, capture, initramfs
-from lab.fuzz.compare import compare
+from lab.fuzz.compare import Comparison, compare
 from lab.fuzz.kernel import Kernel
+from lab.fuzz.shortcomings import shortcomings
 from lab.fuzz.topology import generate
 from lab.paths import REPOSITORY
 
@@ -54,7 +55,7 @@ class Fuzz:
             self._initramfs[kernel.suite].write_bytes(initramfs.build(kernel))
 
     def run(self, seeds: Sequence[int], jobs: int) -> int:
-        """Print a line for each topology and a summary; give the number of those that differ or did not boot."""
+        """Print a line for each topology and a summary; give the number of those that differ or say nothing."""
         begun = time.monotonic()
         failed: list[int] = []
         with self._boots(seeds, jobs) as boots:
@@ -97,14 +98,18 @@ class Fuzz:
         case = {f"seed {seed}, {kernel.suite}": capture.to_json(seen)}
         saved.write_text(json.dumps(case, indent=1) + "\n", encoding="utf-8")
         found = compare(seen)
-        equal = "DIFFERENT" if found.differences else "equal"
-        text = f"{kernel.suite}: {found.functions} devices, {found.groups} groups, {equal}, {took:.0f} s"
-        if found.differences:
-            lines = "\n".join([*found.differences, f"topology: {topology.description}", f"capture: {saved}"])
-            return Outcome(seed, text, _indented(lines))
+        missing = shortcomings(topology, seen)
+        text = f"{kernel.suite}: {_counted(found)}{', INCOMPLETE' * bool(missing)}, {took:.0f} s"
+        if missing or found.differences:
+            lines = [*missing, *found.differences, f"topology: {topology.description}", f"capture: {saved}"]
+            return Outcome(seed, text, _indented("\n".join(lines)))
         if not self.keep:
             shutil.rmtree(directory)
         return Outcome(seed, text)
+
+
+def _counted(found: Comparison) -> str:
+    return f"{found.functions} devices, {found.groups} groups, {'DIFFERENT' if found.differences else 'equal'}"
 
 
 def _indented(text: str) -> str:
@@ -116,8 +121,7 @@ def replay(path: Path) -> int:
     failed = 0
     for name, case in json.loads(path.read_text(encoding="utf-8")).items():
         found = compare(capture.from_json(case))
-        equal = "DIFFERENT" if found.differences else "equal"
-        print(f"{name}: {found.functions} devices, {found.groups} groups, {equal}", flush=True)
+        print(f"{name}: {_counted(found)}", flush=True)
         for line in found.differences:
             print(f"    {line}")
         failed += bool(found.differences)

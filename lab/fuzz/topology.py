@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from lab.fuzz.parameters import kernel_parameters, vf_share
 from lab.fuzz.parts import (
     CONVENTIONAL,
     EXPRESS,
@@ -39,12 +40,18 @@ _ICH9_USB = ((0, "ich9-usb-uhci1"), (1, "ich9-usb-uhci2"), (2, "ich9-usb-uhci3")
 
 @dataclass(frozen=True)
 class Topology:
-    """A machine: QEMU's arguments for everything that is drawn, the kernel's parameters, and a line to print."""
+    """A machine: QEMU's arguments for everything that is drawn, the kernel's parameters, and a line to print.
+
+    ``uncovered_buses`` are the numbers of root buses without an IOMMU; ``vf_share`` is the percentage of its VFs that
+    each PF gets.
+    """
 
     seed: int
     machine: str
     devices: tuple[str, ...]
     kernel_parameters: tuple[str, ...]
+    uncovered_buses: frozenset[int]
+    vf_share: int
     description: str
 
 
@@ -56,19 +63,20 @@ def generate(seed: int, drivers: Collection[str], *, config_acs: bool = False) -
     rng = random.Random(seed)
     buses = _Grower(rng, drivers).buses()
     bypass = rng.random() < 0.04
-    parameters = _kernel_parameters(rng, buses, config_acs=config_acs)
-    texts = [f"{bus.number:02x}{' (no IOMMU)' * _bypassed(bus, bypass)}: {describe(bus.functions)}" for bus in buses]
+    uncovered = frozenset(bus.number for bus in buses if (bypass if bus.number == 0 else bus.bypass_iommu))
+    ports = [path for bus in buses for path, function in paths(bus) if function.card.driver in _ACS_PORTS]
+    share = vf_share(rng)
+    parameters = kernel_parameters(rng, ports, share, config_acs=config_acs)
+    texts = [f"{bus.number:02x}{' (no IOMMU)' * (bus.number in uncovered)}: {describe(bus.functions)}" for bus in buses]
     return Topology(
         seed=seed,
         machine="q35,kernel-irqchip=split" + ",default_bus_bypass_iommu=on" * bypass,
         devices=("-device", _iommu(rng), *device_arguments(buses)),
         kernel_parameters=parameters,
+        uncovered_buses=uncovered,
+        vf_share=share,
         description="; ".join([*texts, *parameters]),
     )
-
-
-def _bypassed(bus: RootBus, bypass: bool) -> bool:
-    return bypass if bus.number == 0 else bus.bypass_iommu
 
 
 def _iommu(rng: random.Random) -> str:
@@ -76,26 +84,6 @@ def _iommu(rng: random.Random) -> str:
     options += rng.choice(([], [], ["aw-bits=48"]))
     options += rng.choice(([], ["device-iotlb=on"]))
     return ",".join(options)
-
-
-def _kernel_parameters(rng: random.Random, buses: tuple[RootBus, ...], *, config_acs: bool) -> tuple[str, ...]:
-    """ACS taken away from some ports, ARI from all, a share of the VFs: what a host's kernel may be told."""
-    ports = [path for bus in buses for path, function in paths(bus) if function.card.driver in _ACS_PORTS]
-    # The kernel takes a path or the ids of a port; 1b36:000c is pcie-root-port.
-    targets = rng.sample(ports, min(len(ports), rng.randint(1, 3))) + rng.choice(([], [], [], ["pci:1b36:000c"]))
-    way = rng.choices(("none", "redirect", "config"), (5, 2, 2))[0]
-    pci = []
-    if targets and way == "redirect":
-        pci.append(f"disable_acs_redir={';'.join(targets)}")
-    elif targets and way == "config" and config_acs:
-        # Seven bits, the highest first; x leaves one as it is (Documentation/admin-guide/kernel-parameters.txt).
-        flags = "".join(rng.choice("01xx") for _bit in range(7))
-        pci.append(f"config_acs={flags}@{';'.join(targets)}")
-    if rng.random() < 0.1:
-        pci.append("noari")
-    share = rng.choice((100, 100, 100, 50, 0))
-    # Not the kernel's: what it does not know it passes to init, which finds it in its environment.
-    return (*([f"pci={','.join(pci)}"] if pci else []), f"VFS={share}")
 
 
 class _Grower:

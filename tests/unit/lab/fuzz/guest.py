@@ -12,10 +12,12 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lab.fuzz.capture import Capture, Function
 
 ROOT_BUS = "/sys/devices/pci0000:00"
+UNCOVERED = "0000:40:00.0"
 
 
 def function(
@@ -44,10 +46,15 @@ def bridged() -> Capture:
             "0000:00:02.0": function("0000:00:02.0", "1", bytes(bridge), class_code="0x060400"),
             "0000:01:03.0": function("0000:00:02.0/0000:01:03.0", "1", reset_method="pm"),
             "0000:01:04.0": function("0000:00:02.0/0000:01:04.0", "1"),
-            # Without a group: the IOMMU does not cover it.
-            "0000:00:1f.0": function("0000:00:1f.0", ""),
         },
     )
+
+
+def partly_covered() -> Capture:
+    """The same, and a function on an extra root bus that the IOMMU does not cover."""
+    seen = bridged()
+    alone = replace(function("", ""), path=f"/sys/devices/pci0000:40/{UNCOVERED}")
+    return replace(seen, functions={**seen.functions, UNCOVERED: alone})
 
 
 def payload(capture: Capture, *, without: str = "") -> bytes:

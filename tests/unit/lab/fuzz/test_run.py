@@ -142,8 +142,8 @@ def test_equal_topologies_leave_nothing(
     assert run.Fuzz([debian]).run(range(7, 9), jobs=2) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sorted(line.partition("seed ")[2].partition(",")[0] for line in lines[:2]) == [
-        "7: bookworm: 5 devices",
-        "8: bookworm: 5 devices",
+        "7: bookworm: 4 devices",
+        "8: bookworm: 4 devices",
     ]
     assert lines[0].startswith("1/2 seed ")
     assert "equal" in lines[0]
@@ -157,7 +157,7 @@ def test_a_difference_is_told_and_its_capture_can_be_compared_again(
     says(qemu, split())
     assert run.Fuzz([debian]).run([7], jobs=1) == 1
     said = capsys.readouterr().out
-    assert "1/1 seed 7: bookworm: 5 devices, 3 groups, DIFFERENT" in said
+    assert "1/1 seed 7: bookworm: 4 devices, 3 groups, DIFFERENT" in said
     assert "    kernel:    0000:01:04.0\n" in said
     assert said.splitlines()[-1].endswith("failed: seed 7")
     kept = output / "7/capture.json"
@@ -165,6 +165,19 @@ def test_a_difference_is_told_and_its_capture_can_be_compared_again(
     assert list(json.loads(kept.read_text(encoding="utf-8"))) == ["seed 7, bookworm"]
     assert run.replay(kept) == 1
     assert "kernel:    0000:01:04.0" in capsys.readouterr().out
+
+
+def test_a_machine_without_its_iommu_is_a_failure(
+    qemu: Path, debian: kernel.Kernel, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # No group at all is what is predicted for functions without an IOMMU: equal, and worth nothing.
+    bare = {address: replace(function, group="") for address, function in bridged().functions.items()}
+    says(qemu, replace(bridged(), functions=bare))
+    assert run.Fuzz([debian]).run([7], jobs=1) == 1
+    said = capsys.readouterr().out
+    assert "4 devices, 0 groups, equal, INCOMPLETE" in said
+    assert "0000:00:01.0 has no IOMMU group, and its root bus has an IOMMU" in said
+    assert (output / "7/capture.json").exists()
 
 
 def test_a_machine_that_says_nothing_is_a_failure(
