@@ -42,6 +42,10 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 demo: setup ## The main job on a virtual host: 13 min seen on two busy cores, image cached
 	@$(WITH_VENV) python -m lab.demo
 
+.PHONY: fuzz-iommu
+fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
+	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))
+
 .PHONY: lab-image
 lab-image: setup ## Build the lab's host image, cached by the hash of its recipe (some minutes)
 	@$(WITH_VENV) python -m lab build $(FLAVOUR)

@@ -71,6 +71,15 @@ def flavours() -> list[str]:
     return sorted(path.stem for path in IMAGES.glob("*.yml") if path.stem != "common")
 
 
+def mirrors() -> tuple[str, str]:
+    """Give where Debian's packages and their security updates come from."""
+    mirror = os.environ.get("LAB_MIRROR", MIRROR)
+    security = os.environ.get(
+        "LAB_SECURITY_MIRROR", mirror + "-security" if "LAB_MIRROR" in os.environ else SECURITY_MIRROR
+    )
+    return mirror, security
+
+
 def load(flavour: str, public_keys: str) -> Recipe:
     """Read a flavour; `public_keys` go into the image and hence into its name."""
     if flavour not in flavours():
@@ -81,10 +90,7 @@ def load(flavour: str, public_keys: str) -> Recipe:
     for key in ("packages", "masked_units", "disabled_units", "unused_hooks"):
         merged[key] = [*_strings(common, key), *_strings(own, key)]
     overlays = tuple(_strings(merged, "overlays"))
-    mirror = os.environ.get("LAB_MIRROR", MIRROR)
-    security = os.environ.get(
-        "LAB_SECURITY_MIRROR", mirror + "-security" if "LAB_MIRROR" in os.environ else SECURITY_MIRROR
-    )
+    mirror, security = mirrors()
     return Recipe(
         flavour=flavour,
         suite=str(merged["suite"]),

@@ -1,0 +1,36 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the kernel of a random machine is told: ACS taken away from some ports, ARI from all, a share of the VFs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+# The kernel takes the path of a port or its ids; these are pcie-root-port's.
+_ALL_ROOT_PORTS = "pci:1b36:000c"
+_FLAGS = 7
+
+
+def vf_share(rng: random.Random) -> int:
+    """Percent of its VFs that each PF gets."""
+    return rng.choice((100, 100, 100, 50, 0))
+
+
+def kernel_parameters(rng: random.Random, ports: Sequence[str], share: int, *, config_acs: bool) -> tuple[str, ...]:
+    """``ports`` are paths of ports that may have ACS (Documentation/admin-guide/kernel-parameters.txt, ``pci=``)."""
+    pci = [*_acs(rng, ports, config_acs=config_acs), *(["noari"] if rng.random() < 0.1 else [])]
+    # The last is not the kernel's: what it does not know it passes to init, which finds it in its environment.
+    return (*([f"pci={','.join(pci)}"] if pci else []), f"VFS={share}")
+
+
+def _acs(rng: random.Random, ports: Sequence[str], *, config_acs: bool) -> list[str]:
+    targets = [*rng.sample(ports, min(len(ports), rng.randint(1, 3))), *rng.choice(([], [], [], [_ALL_ROOT_PORTS]))]
+    # One digit for each control bit, the highest first; x leaves a bit as it is.
+    flags = "".join(rng.choices("01xx", k=_FLAGS))
+    way = rng.choices(("none", "disable_acs_redir", "config_acs"), (5, 2, 2))[0]
+    if not targets or way == "none" or (way == "config_acs" and not config_acs):
+        return []
+    return [f"{way}={flags}@{';'.join(targets)}" if way == "config_acs" else f"{way}={';'.join(targets)}"]
