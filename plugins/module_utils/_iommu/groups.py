@@ -77,7 +77,8 @@ def _group(root: Root, number: int, devices: t.Sequence[Device]) -> dict[str, t.
 
 def blocks_group(device: Device) -> bool:
     """Whether this member keeps its IOMMU group from being opened by VFIO as things are now."""
-    return device.driver is not None and device.driver not in HARMLESS_DRIVERS and not device.is_bridge
+    harmless = device.driver is None or device.driver in HARMLESS_DRIVERS or device.held_for_guests
+    return not harmless and not device.is_bridge
 
 
 def _region(line: str) -> dict[str, str]:
