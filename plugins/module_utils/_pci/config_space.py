@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import struct
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import PCIE_TYPES
@@ -68,23 +67,19 @@ class ConfigSpace:
 
     data: Content
 
-    def _unpack(self, form: str, size: int, offset: int) -> int:
-        number: int = struct.unpack(form, self.data[offset : offset + size].ljust(size, b"\0"))[0]
-        return number
-
     def u8(self, offset: int) -> int:
-        return self._unpack("<B", 1, offset)
+        return int.from_bytes(self.data[offset : offset + 1], "little")
 
     def u16(self, offset: int) -> int:
-        return self._unpack("<H", 2, offset)
+        return int.from_bytes(self.data[offset : offset + 2], "little")
 
     def u32(self, offset: int) -> int:
-        return self._unpack("<I", 4, offset)
+        return int.from_bytes(self.data[offset : offset + 4], "little")
 
     def _reaches(self, offset: int, size: int) -> bool:
         return len(self.data[offset : offset + size]) == size
 
-    @property
+    @functools.cached_property
     def answers(self) -> bool:
         """Whether a header is there: not where nothing could be read, nor of a function that fell off its bus or
         sleeps in D3cold, which reads as all ones (the "header type 127" of messages)."""
@@ -113,14 +108,15 @@ class ConfigSpace:
                 return _Capabilities(offsets, "the capability list points into the header")
             if offset in visited:
                 return _Capabilities(offsets, "the capability list loops")
-            if not self._reaches(offset, 2):
+            header = self.data[offset : offset + 2]
+            if len(header) < 2:
                 return _Capabilities(offsets, f"the capability list goes on at byte {offset}, which cannot be read")
             visited.add(offset)
-            header = self.u16(offset)
-            if header & 0xFF == _NO_ANSWER:
+            identifier, following = header
+            if identifier == _NO_ANSWER:
                 break
-            offsets.setdefault(header & 0xFF, offset)
-            offset = header >> 8 & 0xFC
+            offsets.setdefault(identifier, offset)
+            offset = following & 0xFC
         return _Capabilities(offsets)
 
     @functools.cached_property
@@ -134,12 +130,13 @@ class ConfigSpace:
         while offset >= _EXTENDED_START:
             if offset in visited:
                 return _Capabilities(offsets, "the extended capability list loops")
-            if not self._reaches(offset, 4):
+            raw = self.data[offset : offset + 4]
+            if len(raw) < 4:
                 return _Capabilities(
                     offsets, f"the extended capability list goes on at byte {offset}, which cannot be read"
                 )
             visited.add(offset)
-            header = self.u32(offset)
+            header = int.from_bytes(raw, "little")
             if header in (0, 0xFFFFFFFF):
                 break
             offsets.setdefault(header & 0xFFFF, offset)

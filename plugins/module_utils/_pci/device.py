@@ -50,6 +50,12 @@ def is_bridge_class(class_code: str) -> bool:
     return class_code.startswith(BASE_CLASS_BRIDGE)
 
 
+def is_held_for_guests(driver: str, vfio_modules: t.Collection[str]) -> bool:
+    """Whether ``driver`` is one of :data:`HOLDING_DRIVERS` or a variant driver of VFIO for the device at hand."""
+    # Modules are named with underscores, the drivers in them with either.
+    return driver in HOLDING_DRIVERS or driver.replace("-", "_") in vfio_modules
+
+
 @dataclasses.dataclass(frozen=True)
 class Identity:
     """What stays with a card when it moves: ids of four lower-case hex digits; ``serial`` is the PCIe
@@ -142,10 +148,7 @@ class Device:
     @property
     def held_for_guests(self) -> bool:
         """Whether its driver gives it to guests or keeps it from everybody; variant drivers of VFIO count."""
-        if self.driver is None:
-            return False
-        # Modules are named with underscores, the drivers in them with either.
-        return self.driver in HOLDING_DRIVERS or self.driver.replace("-", "_") in self.vfio_modules
+        return self.driver is not None and is_held_for_guests(self.driver, self.vfio_modules)
 
     def to_json(self) -> dict[str, t.Any]:
         """The dictionary that users see (design: field's names, ids without ``0x``, class under ``class``)."""

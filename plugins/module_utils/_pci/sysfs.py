@@ -30,6 +30,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
     Device,
     Identity,
     is_bridge_class,
+    is_held_for_guests,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.function_directory import FunctionDirectory
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import ModuleAliases
@@ -137,9 +138,11 @@ class _Reader:
         acs = _acs(identity, config)
         reset_methods = function.word("reset_method")
         own_domain = [ancestor for ancestor in above if ancestor.domain == address.domain]
-        # Only a function with the capability is a PF; where the capability could not be looked for, it is tried.
-        may_be_pf = physfn is None and (config.sriov or bool(config.gaps) or not config.answers)
-        device = Device(
+        may_be_pf = physfn is None and _may_have_sriov(config)
+        driver = function.link("driver")
+        candidates = self._aliases.native(modalias) if modalias else ()
+        vfio_modules = self._aliases.vfio(modalias) if modalias else ()
+        return Device(
             address=address,
             identity=identity,
             class_code=class_code,
@@ -147,10 +150,11 @@ class _Reader:
             is_bridge=(config.answers and config.header_type in (1, 2)) or is_bridge_class(class_code),
             class_name=self._names.class_name(class_code) if self._names else None,
             name=self._names.device_name(identity) if self._names else None,
-            driver=function.link("driver"),
+            driver=driver,
             driver_override=_override(function.word("driver_override")),
-            candidate_modules=self._aliases.native(modalias) if modalias else (),
-            vfio_modules=self._aliases.vfio(modalias) if modalias else (),
+            native_driver=_native_driver(driver, record, candidates, vfio_modules),
+            candidate_modules=candidates,
+            vfio_modules=vfio_modules,
             numa_node=numa_node if numa_node is not None and numa_node >= 0 else None,
             iommu_group=function.link_number("iommu_group"),
             parent=above[-1] if above else None,
@@ -173,11 +177,8 @@ class _Reader:
             sriov_totalvfs=function.number("sriov_totalvfs") if may_be_pf else None,
             sriov_numvfs=function.number("sriov_numvfs") if may_be_pf else None,
             power_state=function.word("power_state"),
-        )
-        if not config.answers and not config.gaps and not function.gaps:
-            function.gaps.append("config is missing or empty")
-        return dataclasses.replace(
-            device, native_driver=_native_driver(device, record), gaps=(*function.gaps, *config.gaps)
+            # Last, when everything else has been read.
+            gaps=_gaps(function, config),
         )
 
     def _record(self, address: Address, identity: Identity) -> t.Mapping[str, t.Any]:
@@ -224,11 +225,23 @@ def _override(word: str | None) -> str | None:
     return None if word == "(null)" else word
 
 
-def _native_driver(device: Device, record: t.Mapping[str, t.Any]) -> str | None:
-    if device.driver is not None and not device.held_for_guests:
-        return device.driver
+def _native_driver(
+    driver: str | None, record: t.Mapping[str, t.Any], candidates: t.Sequence[str], vfio_modules: t.Sequence[str]
+) -> str | None:
+    if driver is not None and not is_held_for_guests(driver, vfio_modules):
+        return driver
     recorded: str | None = record.get("native_driver")
-    return recorded or next(iter(device.candidate_modules), None)
+    return recorded or next(iter(candidates), None)
+
+
+def _may_have_sriov(config: ConfigSpace) -> bool:
+    # Only a PF has the capability, and only what could be looked through can be without it.
+    return config.sriov or bool(config.gaps) or not config.answers
+
+
+def _gaps(function: FunctionDirectory, config: ConfigSpace) -> tuple[str, ...]:
+    gaps = (*function.gaps, *config.gaps)
+    return gaps if gaps or config.answers else ("config is missing or empty",)
 
 
 def functions_on_path(path: str) -> list[Address]:
