@@ -17,10 +17,11 @@ import os
 import re
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._attributes import AttributeDirectory
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address, is_pci_address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.config_space import (
     SUNRISE_POINT_ROOT_PORTS,
     ConfigSpace,
@@ -32,7 +33,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
     is_bridge_class,
     is_held_for_guests,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.function_directory import FunctionDirectory
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import ModuleAliases
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.names import PciNames
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.permanent_mac import permanent_mac
@@ -42,7 +42,6 @@ DEVICES = "/sys/bus/pci/devices"
 SLOTS = "/sys/bus/pci/slots"
 INTERFACES = "/sys/class/net"
 
-_PCI_COMPONENT = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 _UEVENT_IDS = re.compile(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})")
 _UEVENT_CLASS = re.compile(r"[0-9A-Fa-f]{1,6}")
 
@@ -106,7 +105,7 @@ class _Reader:
             return None
         try:
             path, above = self._place(name)
-            with FunctionDirectory.opened(path, self._directory) as function, function.config() as content:
+            with AttributeDirectory.opened(path, self._directory) as function, function.binary("config") as content:
                 return self._read(address, above, function, ConfigSpace(content))
         except _UnknownIdsError:
             self.gaps.append(f"{name} is left out: its uevent does not tell its ids and class")
@@ -127,7 +126,9 @@ class _Reader:
         # A capture may have made links absolute; they mean the tree and not the machine that it is read on.
         return (self._root.path(target) if target.startswith("/") else target), self._ancestors[above]
 
-    def _read(self, address: Address, above: list[Address], function: FunctionDirectory, config: ConfigSpace) -> Device:
+    def _read(
+        self, address: Address, above: list[Address], function: AttributeDirectory, config: ConfigSpace
+    ) -> Device:
         uevent = _parse_uevent(function.text("uevent") or "")
         identity, class_code = _identity(uevent, config)
         record = self._record(address, identity)
@@ -159,7 +160,7 @@ class _Reader:
             iommu_group=function.link_number("iommu_group"),
             parent=above[-1] if above else None,
             root_port=own_domain[0] if own_domain else None,
-            physfn=Address.parse(physfn) if physfn and _PCI_COMPONENT.fullmatch(physfn) else None,
+            physfn=Address.parse(physfn) if physfn and is_pci_address(physfn) else None,
             boot_vga=class_code.startswith(BASE_CLASS_DISPLAY) and function.word("boot_vga") == "1",
             reset_methods=tuple((reset_methods or "").split()),
             # The list of methods came with Linux 5.15; before, and where it was emptied, the trigger's file tells.
@@ -202,8 +203,10 @@ def _identity(uevent: t.Mapping[str, str], config: ConfigSpace) -> tuple[Identit
     class_code = _UEVENT_CLASS.fullmatch(uevent.get("PCI_CLASS", ""))
     if ids is None or subsystem is None or class_code is None:
         raise _UnknownIdsError
-    words = [word.lower() for word in (*ids.groups(), *subsystem.groups())]
-    return Identity(*words, serial=config.serial), class_code[0].rjust(6, "0")[:4].lower()
+    identity = Identity(
+        ids[1].lower(), ids[2].lower(), subsystem[1].lower(), subsystem[2].lower(), serial=config.serial
+    )
+    return identity, class_code[0].rjust(6, "0")[:4].lower()
 
 
 def _parse_uevent(text: str) -> dict[str, str]:
@@ -239,14 +242,14 @@ def _may_have_sriov(config: ConfigSpace) -> bool:
     return config.sriov or bool(config.gaps) or not config.answers
 
 
-def _gaps(function: FunctionDirectory, config: ConfigSpace) -> tuple[str, ...]:
+def _gaps(function: AttributeDirectory, config: ConfigSpace) -> tuple[str, ...]:
     gaps = (*function.gaps, *config.gaps)
     return gaps if gaps or config.answers else ("config is missing or empty",)
 
 
 def functions_on_path(path: str) -> list[Address]:
     """The PCI functions that a directory below ``/sys/devices`` hangs on, root port first."""
-    return [Address.parse(part) for part in path.split(os.sep) if _PCI_COMPONENT.fullmatch(part)]
+    return [Address.parse(part) for part in path.split(os.sep) if is_pci_address(part)]
 
 
 def _interfaces_by_function(root: Root) -> dict[Address, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import blocks_group
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.membership import blocks_group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
     BASE_CLASS_STORAGE,

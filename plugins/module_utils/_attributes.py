@@ -4,11 +4,11 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""One function's directory in sysfs: its attributes, read with few system calls and without ever failing.
+"""A directory of sysfs attributes (a PCI function, an IOMMU group), read with few system calls and without failing.
 
 Everything is opened relative to the directory's descriptor. So a path of ten components is walked once and not
-for each attribute, and all answers are about one device also if another appears at the address meanwhile.
-Attributes that a function may lack are tried: a failing ``openat`` is cheaper than a listing of the sixty
+for each attribute, and all answers are about one device also if another appears at its address meanwhile.
+Attributes that a device may lack are tried: a failing ``openat`` is cheaper than a listing of the sixty
 names that sysfs has there.
 """
 
@@ -30,14 +30,14 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.EOPNOTSUPP
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-class ConfigFile:
-    """The attribute ``config`` by offset, read when first asked for in windows of 64 bytes.
+class WindowedFile:
+    """A binary attribute by offset, read when first asked for in windows of 64 bytes; nothing where it ends.
 
-    Each of its double words is an access to the device: all 4096 bytes take about a millisecond, and the few
-    capabilities that matter lie in a tenth of them.
+    Made for ``config``: each of its double words is an access to the device, and the few capabilities that matter
+    lie in a tenth of its 4096 bytes.
     """
 
-    def __init__(self, descriptor: int | None, note: t.Callable[[str, OSError], None]) -> None:
+    def __init__(self, descriptor: int | None, note: t.Callable[[OSError], None]) -> None:
         self._descriptor = descriptor
         self._note = note
         self._windows: dict[int, bytes] = {}
@@ -59,13 +59,13 @@ class ConfigFile:
                 try:
                     content = os.pread(self._descriptor, _WINDOW, offset)
                 except OSError as exc:
-                    self._note("config", exc)
+                    self._note(exc)
                     self._descriptor = None
             self._windows[offset] = content
         return self._windows[offset]
 
 
-class FunctionDirectory:
+class AttributeDirectory:
     """``gaps`` collects what is there and could not be read, each with the system's reason."""
 
     def __init__(self, descriptor: int) -> None:
@@ -74,7 +74,7 @@ class FunctionDirectory:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: str, parent: int | None = None) -> t.Iterator[FunctionDirectory]:
+    def opened(cls, path: str, parent: int | None = None) -> t.Iterator[AttributeDirectory]:
         """``path`` is a real one or relative to the descriptor ``parent``. Raises ``OSError`` where it is gone."""
         descriptor = os.open(path, _OPEN | os.O_DIRECTORY, dir_fd=parent)
         try:
@@ -82,9 +82,9 @@ class FunctionDirectory:
         finally:
             os.close(descriptor)
 
-    def _open(self, name: str) -> int | None:
+    def _open(self, name: str, flags: int = 0) -> int | None:
         try:
-            return os.open(name, _OPEN, dir_fd=self._descriptor)
+            return os.open(name, _OPEN | flags, dir_fd=self._descriptor)
         except OSError as exc:
             self._note(name, exc)
             return None
@@ -136,11 +136,25 @@ class FunctionDirectory:
     def exists(self, name: str) -> bool:
         return os.access(name, os.F_OK, dir_fd=self._descriptor)
 
-    @contextlib.contextmanager
-    def config(self) -> t.Iterator[ConfigFile]:
-        descriptor = self._open("config")
+    def names(self, name: str) -> list[str]:
+        """What a directory below holds, sorted; empty where it is missing."""
+        descriptor = self._open(name, os.O_DIRECTORY)
+        if descriptor is None:
+            return []
         try:
-            yield ConfigFile(descriptor, self._note)
+            return sorted(os.listdir(descriptor))
+        except OSError as exc:
+            self._note(name, exc)
+            return []
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def binary(self, name: str) -> t.Iterator[WindowedFile]:
+        """An attribute that is read in parts."""
+        descriptor = self._open(name)
+        try:
+            yield WindowedFile(descriptor, lambda exc: self._note(name, exc))
         finally:
             if descriptor is not None:
                 os.close(descriptor)
