@@ -52,7 +52,7 @@ def _ledger_if_allowed(root: Root) -> tuple[Ledger, list[str]]:
         return Ledger.read(root), []
     except LedgerDeniedError:
         warning = (
-            f"{LEDGER_PATH} can be read by root only: MAC and native driver of devices that are bound to vfio-pci may be "
-            "may be missing. Set become: true to have them"
+            f"{LEDGER_PATH} can be read by root only: MAC and native driver of what is bound to vfio-pci may be "
+            "missing. Set become: true to have them"
         )
         return Ledger(), [warning]
