@@ -44,3 +44,7 @@ class ToolError(PassthroughError):
 
 class LedgerError(PassthroughError):
     """The ledger cannot be read, is newer than this collection, or contradicts the host."""
+
+
+class LedgerDeniedError(LedgerError):
+    """The ledger is there and this user may not read it."""

@@ -32,7 +32,7 @@ import os
 import pathlib
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerDeniedError, LedgerError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import FileMeta, Root, remove, write_atomic
 
 SCHEMA = 1
@@ -59,7 +59,7 @@ class Ledger:
             return cls()
         except PermissionError as exc:
             # Taken for "nothing is ours", everything of ours would count as somebody else's.
-            raise LedgerError(
+            raise LedgerDeniedError(
                 f"{LEDGER_PATH} cannot be read by this user. It tells what this collection wrote on the host, and "
                 "reading it needs root: connect as root or set become: true"
             ) from exc

@@ -4,16 +4,20 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""Whether the IOMMU is on, why not, and the groups as the kernel made them."""
+"""Whether the IOMMU is on, why not, and what else the host says about it."""
 
 from __future__ import annotations
 
+import collections
+import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import HOLDING_DRIVERS, Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.kernel_config import read_kernel_config
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.membership import read_groups
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 
-GROUPS = "/sys/kernel/iommu_groups"
 UNITS = "/sys/class/iommu"
 ACPI_TABLES = "/sys/firmware/acpi/tables"
 
@@ -21,11 +25,13 @@ ACPI_TABLES = "/sys/firmware/acpi/tables"
 INTEL = "GenuineIntel"
 AMD = "AuthenticAMD"
 
-# Drivers that do no DMA of their own through the kernel's mappings and so do not keep a group from VFIO
-# (driver_managed_dma in the kernel's drivers/pci and drivers/vfio).
-HARMLESS_DRIVERS = HOLDING_DRIVERS | {"pcieport"}
-
 _HARDWARE_TABLES = {"DMAR": "dmar", "IVRS": "ivrs", "VIOT": "viot", "IORT": "iort"}
+# Kinds of reserved regions (drivers/iommu/iommu.c, iommu_group_resv_type_string).
+_DIRECT = "direct"
+_DIRECT_RELAXABLE = "direct-relaxable"
+
+_CPU_FLAGS = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
+
 TURNED_OFF = ("intel_iommu=off", "amd_iommu=off", "iommu=off", "iommu=soft")
 
 
@@ -38,61 +44,67 @@ def cpu_vendor(root: Root) -> str:
     return ""
 
 
+def kvm_capable(root: Root) -> bool:
+    """Whether the CPU virtualises (VT-x, AMD-V): by its flags on x86, by the device elsewhere. Says nothing about
+    the IOMMU, which is another feature."""
+    flags = _CPU_FLAGS.search(root.read_text("/proc/cpuinfo") or "")
+    return root.exists("/dev/kvm") or (flags is not None and not {"vmx", "svm"}.isdisjoint(flags[1].split()))
+
+
 def read_iommu(root: Root, devices: t.Sequence[Device], running: t.Sequence[str]) -> dict[str, t.Any]:
-    """``enabled``, ``reason``, ``hardware``, ``vendor``, ``units``, ``interrupt_remapping``, ``groups``.
+    """What :mod:`iommu_groups_facts` documents, but for the devices themselves.
 
     ``enabled`` is what the kernel did, never what a parameter asks for. ``hardware`` names the firmware's
     table (``dmar``, ``ivrs``, …) or is ``None``; ``interrupt_remapping`` is ``None`` while the IOMMU is off.
     """
     hardware = next((name for table, name in _HARDWARE_TABLES.items() if root.exists(f"{ACPI_TABLES}/{table}")), None)
     units = root.listdir(UNITS)
-    groups = [_group(root, int(name), devices) for name in sorted(root.listdir(GROUPS), key=int)]
-    enabled = bool(groups)
+    found = read_groups(root, devices)
+    enabled = bool(found.groups) and not found.without_iommu
     return {
         "enabled": enabled,
-        "reason": None if enabled else _why_not(hardware, units, running),
+        "reason": None if enabled else _why_not(hardware, units, running, found.without_iommu),
         "hardware": hardware,
         "vendor": cpu_vendor(root),
         "units": units,
         "interrupt_remapping": _remaps_interrupts(root) if enabled else None,
-        "groups": groups,
+        "default_domain_type": _commonest(group["type"] for group in found.groups),
+        "identity_mapped": _identity_mapped(found.groups),
+        "kvm_capable": kvm_capable(root),
+        "kernel_config": read_kernel_config(root, running_release(root)).to_json(hardware),
+        "groups": list(found.groups),
+        "gaps": [*found.gaps, *_contradictions(units, enabled)],
     }
 
 
-def _group(root: Root, number: int, devices: t.Sequence[Device]) -> dict[str, t.Any]:
-    members = [device for device in devices if device.iommu_group == number]
-    endpoints = [device for device in members if not device.is_bridge]
-    blockers = [str(device.address) for device in endpoints if blocks_group(device)]
-    regions = (root.read_text(f"{GROUPS}/{number}/reserved_regions") or "").splitlines()
-    return {
-        "id": number,
-        "devices": [str(device.address) for device in members],
-        "endpoints": [str(device.address) for device in endpoints],
-        "bridges": [str(device.address) for device in members if device.is_bridge],
-        "reserved_regions": [_region(line) for line in regions],
-        "viable": not blockers,
-        "blockers": blockers,
-    }
+def _contradictions(units: t.Sequence[str], enabled: bool) -> t.Iterator[str]:
+    if enabled and not units:
+        yield f"there are IOMMU groups and {UNITS} names no IOMMU unit: the two contradict each other"
 
 
-def blocks_group(device: Device) -> bool:
-    """Whether this member keeps its IOMMU group from being opened by VFIO as things are now."""
-    return device.driver is not None and device.driver not in HARMLESS_DRIVERS and not device.is_bridge
+def _commonest(types: t.Iterable[str | None]) -> str | None:
+    counted = collections.Counter(kind for kind in types if kind is not None)
+    return counted.most_common(1)[0][0] if counted else None
 
 
-def _region(line: str) -> dict[str, str]:
-    """A line of ``reserved_regions``: start, end, type (Documentation/ABI/testing/sysfs-kernel-iommu_groups)."""
-    start, end, kind = line.split()
-    return {"start": start, "end": end, "type": kind}
+def _identity_mapped(groups: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Endpoints for which the firmware reserves memory (RMRR, IVMD), which the groups' regions tell."""
+    found = []
+    for group in groups:
+        kinds = {region["type"] for region in group["reserved_regions"]} & {_DIRECT, _DIRECT_RELAXABLE}
+        found += [{"device": device, "relaxable": _DIRECT not in kinds} for device in group["endpoints"] if kinds]
+    return found
 
 
 def _remaps_interrupts(root: Root) -> bool | None:
     # Remapped interrupt chips carry an "IR-" prefix, whichever vendor (arch/x86/kernel/apic, drivers/iommu).
-    text = root.read_text("/proc/interrupts")
-    return None if text is None else " IR-" in text
+    text = root.read_bytes("/proc/interrupts")
+    return None if text is None else b" IR-" in text
 
 
-def _why_not(hardware: str | None, units: t.Sequence[str], running: t.Sequence[str]) -> str:
+def _why_not(hardware: str | None, units: t.Sequence[str], running: t.Sequence[str], without_iommu: bool) -> str:
+    if without_iommu:
+        return "the only groups are those of VFIO's no-IOMMU mode, which protects nothing"
     off = next((argument for argument in running if argument in TURNED_OFF), None)
     if off is not None:
         return f"turned off by '{off}' on the kernel command line"

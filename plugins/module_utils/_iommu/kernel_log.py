@@ -4,63 +4,49 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""What the running kernel has logged since it booted."""
+"""What the kernel's log says about the IOMMU: evidence beside sysfs, for a log may have rotated or be unreadable."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, first_existing
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address, is_pci_address
 
-# The journal first: the kernel's own buffer forgets its beginning, where what is looked for stands.
-_READERS: t.Sequence[tuple[str, tuple[str, ...]]] = (
-    ("/usr/bin/journalctl", ("journalctl", "--dmesg", "--boot", "--output=cat", "--no-pager")),
-    ("/usr/bin/dmesg", ("dmesg",)),
-    ("/bin/dmesg", ("dmesg",)),
-)
-
-# The kernel's first line, without which the beginning is missing.
-_BANNER = "Linux version "
-
-# In a captured tree (dmesg as sosreport and Debian's boot keep it).
-_CAPTURED = ("/sos_commands/kernel/dmesg", "/var/log/dmesg")
+# Prefixes as before and since Linux 4.1: "dmar: IOMMU 0: reg_base_addr", "DMAR: dmar0: reg_base_addr".
+_INTEL_UNIT = re.compile(r"dmar: (?:IOMMU |dmar)(\d+): reg_base_addr", re.IGNORECASE)
+_AMD_UNIT = re.compile(r"^.*AMD-Vi: Found IOMMU.*$", re.MULTILINE)
+_IDENTITY_MAP = re.compile(r"Setting identity map for device (\S+) \[")
+_RMRR_REFUSAL = re.compile(r"(\S+): (?:DMAR: )?Device is ineligible for IOMMU domain attach due to platform RMRR")
+_ENABLED = re.compile(r"Intel-IOMMU: enabled|DMAR: IOMMU enabled|AMD-Vi: Found IOMMU")
+_PCH_WORKAROUND = "Intel PCH root port ACS workaround enabled"
 
 
-class KernelLog(t.NamedTuple):
-    """``text`` is empty where nothing could be read; ``complete`` if it goes back to the kernel's first line, so
-    that what is not in it was not said."""
+@dataclasses.dataclass(frozen=True)
+class LogEvidence:
+    """``units`` counts the IOMMU units that were announced. ``identity_mapped`` are devices for which the firmware
+    asked for a 1:1 mapping (RMRR); ``ineligible`` those that VFIO was denied for that reason. ``pch_workaround``:
+    the quirk for older Intel PCH root ports was applied, which no register shows afterwards."""
 
-    text: str = ""
-    complete: bool = False
-
-    def says(self, words: str) -> bool | None:
-        """Whether ``words`` are in it; ``None`` where they may have been and are lost."""
-        if words in self.text:
-            return True
-        return False if self.complete else None
-
-
-def read_kernel_log(root: Root, run: Runner) -> KernelLog:
-    """The log of the running boot, from the journal or the kernel's buffer, whichever is complete."""
-    best = ""
-    for text in _live_texts(root, run) if root.is_live else _captured_texts(root):
-        if _BANNER in text:
-            return KernelLog(text, complete=True)
-        best = best or text
-    return KernelLog(best)
+    enabled: bool = False
+    units: int = 0
+    identity_mapped: tuple[Address, ...] = ()
+    ineligible: tuple[Address, ...] = ()
+    pch_workaround: bool = False
 
 
-def _live_texts(root: Root, run: Runner) -> t.Iterator[str]:
-    for program, argv in _READERS:
-        if first_existing(root, (program,)) is not None:
-            result = run(argv)
-            if result.rc == 0:
-                yield result.stdout
+def read_log_evidence(text: str) -> LogEvidence:
+    """From the log's text, with or without time stamps. Nothing found proves nothing."""
+    return LogEvidence(
+        enabled=_ENABLED.search(text) is not None,
+        units=len(set(_INTEL_UNIT.findall(text))) + len(_AMD_UNIT.findall(text)),
+        identity_mapped=_addresses(_IDENTITY_MAP.findall(text)),
+        ineligible=_addresses(_RMRR_REFUSAL.findall(text)),
+        pch_workaround=_PCH_WORKAROUND in text,
+    )
 
 
-def _captured_texts(root: Root) -> t.Iterator[str]:
-    for path in _CAPTURED:
-        text = root.read_text(path)
-        if text is not None:
-            yield text
+def _addresses(words: t.Iterable[str]) -> tuple[Address, ...]:
+    found = {Address.parse(word) for word in words if is_pci_address(word)}
+    return tuple(sorted(found))

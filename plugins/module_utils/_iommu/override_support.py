@@ -18,8 +18,8 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, first_existing
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.boot_log import KernelLog, read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.kernel_image import kernel_contains
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.kernel_log import KernelLog, read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import (
     PARAMETER,
     Override,

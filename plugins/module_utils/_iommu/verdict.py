@@ -21,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.consol
     displays_kept,
     is_display,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import blocks_group
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.membership import blocks_group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
     BASE_CLASS_STORAGE,

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import HARMLESS_DRIVERS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.membership import HARMLESS_DRIVERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import PciHostdev
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
     BASE_CLASS_DISPLAY,

@@ -13,12 +13,13 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerDeniedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -34,6 +35,24 @@ def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
 def groups_facts(module: AnsibleModule, _run: Runner) -> Result:
     """Body of ``iommu_groups_facts``."""
     root = Root(module.params["root"])
-    devices = read_devices(root, Ledger.read(root), names=True)
-    iommu = read_iommu(root, devices, running_arguments(root))
-    return Result(data={"ansible_facts": {"iommu": {**iommu, "devices": [device.to_json() for device in devices]}}})
+    ledger, warnings = _ledger_if_allowed(root)
+    reading = read_functions(root, ledger, names=True)
+    iommu = read_iommu(root, reading.devices, running_arguments(root))
+    facts = {
+        **iommu,
+        "gaps": [*reading.gaps, *iommu["gaps"], *warnings],
+        "devices": [device.to_json() for device in reading.devices],
+    }
+    return Result(data={"ansible_facts": {"iommu": facts}}, warnings=tuple(warnings))
+
+
+def _ledger_if_allowed(root: Root) -> tuple[Ledger, list[str]]:
+    # Facts are for everybody; only what writes or plans must know what is ours.
+    try:
+        return Ledger.read(root), []
+    except LedgerDeniedError:
+        warning = (
+            f"{LEDGER_PATH} can be read by root only: MAC and native driver of what is bound to vfio-pci may be "
+            "missing. Set become: true to have them"
+        )
+        return Ledger(), [warning]

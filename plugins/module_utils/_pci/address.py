@@ -16,6 +16,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 # A domain has four digits, or five where the kernel made it up (VMD, Hyper-V); see include/linux/pci.h.
 _ADDRESS = re.compile(r"(?:([0-9a-fA-F]{1,8}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-9a-fA-F])")
 
+# How the kernel itself writes one.
+_KERNEL_FORM = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
+
+
+def is_pci_address(text: str) -> bool:
+    """Whether ``text`` is an address exactly as sysfs and the kernel's log write it."""
+    return _KERNEL_FORM.fullmatch(text) is not None
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Address:

@@ -51,6 +51,12 @@ def is_bridge_class(class_code: str) -> bool:
     return class_code.startswith(BASE_CLASS_BRIDGE)
 
 
+def is_held_for_guests(driver: str, vfio_modules: t.Collection[str]) -> bool:
+    """Whether ``driver`` is one of :data:`HOLDING_DRIVERS` or a variant driver of VFIO for the device at hand."""
+    # Modules are named with underscores, the drivers in them with either.
+    return driver in HOLDING_DRIVERS or driver.replace("-", "_") in vfio_modules
+
+
 @dataclasses.dataclass(frozen=True)
 class Identity:
     """What stays with a card when it moves: ids of four lower-case hex digits; ``serial`` is the PCIe
@@ -81,13 +87,20 @@ class Identity:
         return cls(**fields)
 
 
+_ADDRESS_FIELDS = ("address", "parent", "root_port", "physfn")
+_LIST_FIELDS = ("candidate_modules", "reset_methods", "interfaces", "gaps", "vfio_modules")
+
+
 @dataclasses.dataclass(frozen=True)
 class Device:
     """One PCI function.
 
     ``class_code`` has four hex digits (base class and sub-class); ``numa_node`` is ``None`` where the
     firmware named none; ``native_driver`` is the driver that would hold it without us; ``mac`` is the
-    permanent address; ``interfaces`` are its network interfaces; ``physfn`` is the PF of a VF.
+    permanent address; ``interfaces`` are its network interfaces; ``physfn`` is the PF of a VF. ``root_port`` is the
+    port or bridge on the root bus of the device's own domain. ``candidate_modules`` and ``vfio_modules`` (variant
+    drivers first) are what the running kernel's ``modules.alias`` has for it. ``resettable``: the kernel knows a way
+    to reset this function alone; ``reset_methods`` come in the order in which it tries them.
 
     From configuration space, as it says it (the kernel corrects some port types by position, see
     ``_iommu/prediction.py``): ``header_type`` is ``None`` where nothing could be read; ``pcie_type`` is one of
@@ -131,20 +144,24 @@ class Device:
     sriov_numvfs: int | None = None
     power_state: str | None = None
     gaps: tuple[str, ...] = ()
+    vfio_modules: tuple[str, ...] = ()
+    resettable: bool = False
+
+    @property
+    def held_for_guests(self) -> bool:
+        """Whether its driver gives it to guests or keeps it from everybody; variant drivers of VFIO count."""
+        return self.driver is not None and is_held_for_guests(self.driver, self.vfio_modules)
 
     def to_json(self) -> dict[str, t.Any]:
         """The dictionary that users see (design: field's names, ids without ``0x``, class under ``class``)."""
-        data: dict[str, t.Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Identity):
-                data.update(value.to_json())
-            elif isinstance(value, Address):
-                data[field.name] = str(value)
-            elif isinstance(value, tuple):
-                data[field.name] = list(value)
-            else:
-                data[field.name] = value
+        # Some forty fields of ten thousand functions: a copy and its few exceptions, not a look at each type.
+        data: dict[str, t.Any] = dict(vars(self))
+        data.update(vars(data.pop("identity")))
+        for name in _ADDRESS_FIELDS:
+            if data[name] is not None:
+                data[name] = str(data[name])
+        for name in _LIST_FIELDS:
+            data[name] = list(data[name])
         data["class"] = data.pop("class_code")
         return data
 
@@ -156,7 +173,7 @@ class Device:
                 fields["identity"] = Identity.from_json(data)
             elif field.name == "class_code":
                 fields["class_code"] = data["class"]
-            elif field.name in ("address", "parent", "root_port", "physfn"):
+            elif field.name in _ADDRESS_FIELDS:
                 text = data.get(field.name)
                 fields[field.name] = None if text is None else Address.parse(text)
             elif isinstance(data.get(field.name), list):

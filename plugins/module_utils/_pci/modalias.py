@@ -10,8 +10,23 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
+import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+
+# The fields that nearly every alias fixes, in the form of scripts/mod/file2alias.c (do_pci_entry).
+_IDS = re.compile(r"v([0-9A-F]{8}|\*)d([0-9A-F]{8}|\*)sv")
+_ANY = "*"
+# VFIO drivers have aliases of a kind of their own, so that no module of theirs is loaded by itself.
+_NATIVE = "pci"
+_VFIO = "vfio_pci"
+
+
+class _Alias(t.NamedTuple):
+    line: int
+    pattern: str
+    module: str
 
 
 def running_release(root: Root) -> str:
@@ -20,21 +35,54 @@ def running_release(root: Root) -> str:
 
 
 class ModuleAliases:
-    """``modules.alias`` of the running kernel, read only when the first device asks."""
+    """``modules.alias`` of the running kernel, read when the first device asks.
+
+    Its twenty thousand lines are sorted by vendor and device once, so that a device meets only a few patterns.
+    """
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._pci: list[tuple[str, str]] | None = None
+        self._index: dict[tuple[str, str, str], list[_Alias]] | None = None
+        self._answers: dict[tuple[str, str], list[_Alias]] = {}
 
-    def modules(self, modalias: str) -> tuple[str, ...]:
-        """Names in the file's order, each once; empty where the kernel ships none or the file is missing."""
-        found = [module for pattern, module in self._pci_aliases() if fnmatch.fnmatchcase(modalias, pattern)]
-        return tuple(dict.fromkeys(found))
+    def native(self, modalias: str) -> tuple[str, ...]:
+        """Modules in the file's order, each once; empty where the kernel ships none or the file is missing."""
+        return _modules(self._matching(_NATIVE, modalias))
 
-    def _pci_aliases(self) -> list[tuple[str, str]]:
-        if self._pci is None:
+    def vfio(self, modalias: str) -> tuple[str, ...]:
+        """Modules that would give it to a guest, the most specific first, as libvirt chooses: a variant driver
+        before ``vfio_pci`` itself."""
+        return _modules(sorted(self._matching(_VFIO, modalias), key=lambda alias: alias.pattern.count(_ANY)))
+
+    def _matching(self, kind: str, modalias: str) -> list[_Alias]:
+        if (kind, modalias) not in self._answers:
+            fields = modalias.partition(":")[2]
+            ids = _IDS.match(fields)
+            vendor, device = ids.groups() if ids else (_ANY, _ANY)
+            index = self._aliases()
+            keys = {(kind, v, d) for v in (vendor, _ANY) for d in (device, _ANY)}
+            near = [alias for key in keys for alias in index.get(key, ())]
+            self._answers[kind, modalias] = sorted(
+                alias for alias in near if fnmatch.fnmatchcase(fields, alias.pattern)
+            )
+        return self._answers[kind, modalias]
+
+    def _aliases(self) -> dict[tuple[str, str, str], list[_Alias]]:
+        if self._index is None:
+            self._index = {}
             text = self._root.read_text(f"/lib/modules/{running_release(self._root)}/modules.alias") or ""
-            # "alias vfio_pci:v*…" lines belong to the VFIO variant drivers and are no native drivers.
-            lines = (line.split() for line in text.splitlines() if line.startswith("alias pci:"))
-            self._pci = [(words[1], words[2]) for words in lines if len(words) == 3]
-        return self._pci
+            for number, line in enumerate(text.splitlines()):
+                if not line.startswith(("alias pci:", "alias vfio_pci:")):
+                    continue
+                words = line.split()
+                if len(words) != 3:
+                    continue
+                kind, _colon, pattern = words[1].partition(":")
+                ids = _IDS.match(pattern)
+                vendor, device = ids.groups() if ids else (_ANY, _ANY)
+                self._index.setdefault((kind, vendor, device), []).append(_Alias(number, pattern, words[2]))
+        return self._index
+
+
+def _modules(aliases: t.Iterable[_Alias]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(alias.module for alias in aliases))

@@ -16,39 +16,63 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 PCI_IDS = ("/usr/share/hwdata/pci.ids", "/usr/share/misc/pci.ids")
 
 
-class PciNames:
-    """The parts of ``pci.ids`` (format: its own header) that name vendors, devices and classes."""
+class _Section(t.NamedTuple):
+    """A vendor with its devices or a base class with its sub-classes; ``name`` is ``None`` where it is not listed."""
 
-    def __init__(self, lines: t.Iterable[str]) -> None:
-        self._vendors: dict[str, str] = {}
-        self._devices: dict[tuple[str, str], str] = {}
-        self._classes: dict[str, str] = {}
-        current = ""
-        in_classes = False
-        for line in lines:
-            if not line.strip() or line.startswith(("#", "\t\t")):
-                continue
-            code, _blank, name = line.strip().partition("  ")
-            if not line.startswith("\t"):
-                in_classes = code.startswith("C ")
-                current = code[2:] if in_classes else code
-                if not in_classes:
-                    self._vendors[current] = name
-            elif in_classes:
-                self._classes[current + code] = name
-            else:
-                self._devices[current, code] = name
+    name: str | None
+    members: t.Mapping[str, str]
+
+
+class PciNames:
+    """The text of a ``pci.ids`` (format: its own header). Of its forty thousand lines only the sections of
+    vendors and classes that are asked for are taken apart."""
+
+    def __init__(self, text: str) -> None:
+        self._text = "\n" + text
+        self._sections: dict[str, _Section] = {}
 
     @classmethod
     def load(cls, root: Root) -> PciNames:
         """Empty where the host has no ``pci.ids``: names are for people, nothing decides by them."""
         path = first_existing(root, PCI_IDS)
-        return cls((root.read_text(path) or "").splitlines() if path else [])
+        return cls((root.read_text(path) or "") if path else "")
 
     def class_name(self, class_code: str) -> str | None:
-        return self._classes.get(class_code)
+        return self._section(f"C {class_code[:2]}").members.get(class_code[2:])
 
     def device_name(self, identity: Identity) -> str | None:
-        vendor = self._vendors.get(identity.vendor_id)
-        device = self._devices.get((identity.vendor_id, identity.device_id))
-        return " ".join(part for part in (vendor, device) if part) or None
+        vendor = self._section(identity.vendor_id)
+        device = vendor.members.get(identity.device_id)
+        return " ".join(part for part in (vendor.name, device) if part) or None
+
+    def _section(self, code: str) -> _Section:
+        if code not in self._sections:
+            self._sections[code] = self._parse(f"\n{code}  ")
+        return self._sections[code]
+
+    def _parse(self, start: str) -> _Section:
+        begin = self._text.find(start)
+        if begin < 0:
+            return _Section(None, {})
+        name, *lines = self._lines(begin + len(start))
+        members: dict[str, str] = {}
+        for line in lines:
+            if line.startswith("\t") and not line.startswith("\t\t"):
+                code, _blank, member = line.strip().partition("  ")
+                members[code] = member
+        return _Section(name.strip(), members)
+
+    def _lines(self, position: int) -> t.Iterator[str]:
+        """The first line from ``position`` and those below it that are indented, empty or comments."""
+        first = True
+        while position < len(self._text):
+            end = self._text.find("\n", position)
+            end = len(self._text) if end < 0 else end
+            line = self._text[position:end]
+            if not first and line and line[0] not in "\t#":
+                return
+            yield line
+            first = False
+            position = end + 1
+        if first:
+            yield ""

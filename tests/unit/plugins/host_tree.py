@@ -65,6 +65,7 @@ class HostTree:
             members = self.base / f"sys/kernel/iommu_groups/{group}"
             (members / "devices").mkdir(parents=True, exist_ok=True)
             (members / "reserved_regions").write_text("0x00000000fee00000 0x00000000feefffff msi\n")
+            (members / "devices" / address).symlink_to(os.path.relpath(directory, members / "devices"))
             (directory / "iommu_group").symlink_to(os.path.relpath(members, directory))
         return directory
 

@@ -33,6 +33,8 @@ def test_groups_come_in_numeric_order_and_tell_endpoints_from_bridges(tmp_path: 
         "devices": ["0000:00:1e.0", "0000:05:01.0", "0000:05:02.0"],
         "endpoints": ["0000:05:01.0", "0000:05:02.0"],
         "bridges": ["0000:00:1e.0"],
+        "other_devices": [],
+        "type": None,
         "reserved_regions": [{"start": "0x00000000fee00000", "end": "0x00000000feefffff", "type": "msi"}],
         "viable": False,
         "blockers": ["0000:05:01.0"],
