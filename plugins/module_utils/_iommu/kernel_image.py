@@ -40,7 +40,6 @@ _PIECE = 1 << 20
 # take that for the beginning of something broken (scripts/Makefile.lib, size_append).
 _APPENDED_SIZE = 4
 
-
 # First bytes of the payload; gzip, xz and zstd are what distributions use.
 _READERS: t.Mapping[bytes, t.Callable[[t.BinaryIO], t.Any]] = {
     _GZIP_MAGIC: lambda stream: gzip.GzipFile(fileobj=stream),
@@ -77,6 +76,9 @@ class _Payload(t.NamedTuple):
         # Zero stands for four here; the sector with the boot code comes on top.
         setup_sectors = (header[0x1F1] or 4) + 1
         offset, length = struct.unpack_from("<II", header, 0x248)
+        if length <= _APPENDED_SIZE:
+            # Boot protocols before 2.08 do not say where it is.
+            raise ToolError("its header names no packed kernel")
         return cls(setup_sectors * 512 + offset, length)
 
 

@@ -63,6 +63,8 @@ def test_words_in_a_kernel_are_found_and_only_those(tmp_path: Path, scratch: Pat
 DAMAGED = {
     "no kernel": b"MZ" + bytes(4096),
     "too short": b"MZ",
+    "no payload": kernel_image(b"", appended_size=False) + gzip.compress(WANTED),
+    "a size and no payload": kernel_image(b""),
     "unknown packing": kernel_image(b"\x02\x21\x4c\x18" + NOISE),
     "gzip cut": PACKINGS["gzip"](NOISE)[:60000],
     "xz cut": PACKINGS["xz"](NOISE)[:60000],

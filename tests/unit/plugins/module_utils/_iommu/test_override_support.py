@@ -138,6 +138,11 @@ def test_what_tells_of_a_kernel_that_does_not_run(host: Host, files: dict[str, b
     assert host.read(following=REQUEST, release=NEWER)[1] == (patched, patched)
 
 
+def test_the_image_tells_of_the_next_boot_where_the_running_kernel_does_not(host: Host) -> None:
+    host.write(f"/boot/vmlinuz-{RELEASE}", image(b"pcie_acs_override"))
+    assert host.read(running=REQUEST, following=REQUEST) == [(None, None), (True, True)]
+
+
 class LiveRoot(Root):
     @property
     def is_live(self) -> bool:

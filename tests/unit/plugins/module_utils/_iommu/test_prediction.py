@@ -98,6 +98,33 @@ def test_reasons_name_device_and_cause(reason: str) -> None:
     assert reason in reasons(*REASONS[reason])
 
 
+def test_every_reason_is_given_once_and_no_other() -> None:
+    devices = (
+        bridge(PORT),
+        function("01:00.0", under=PORT, acs=ACS_ON),
+        function("01:00.1", under=PORT, acs=ACS_ON),
+        function("00:1f.0", None, multifunction=True),
+        function("00:1f.3", None),
+        function("00:1f.4"),
+    )
+    conventional = "it has no PCI Express capability, and conventional PCI has no ACS"
+    assert [group.reasons for group in predict_groups(devices, Platform())] == [
+        ("0000:00:1c.0 has no ACS capability",),
+        (
+            f"function 0 of slot 0000:00:1f is not isolated: {conventional}",
+            f"function 3 of slot 0000:00:1f is not isolated: {conventional}",
+            "function 4 of slot 0000:00:1f is not isolated: it has no ACS capability",
+        ),
+    ]
+
+
+def test_the_way_to_a_group_of_ones_own_is_no_reason() -> None:
+    """A port that the IOMMU does not cover cannot be joined, however open it is."""
+    devices = (bridge(PORT), function("01:00.0", under=PORT), function("01:01.0", under=PORT))
+    groups = predict_groups(devices, Platform(), without_group=[Address.parse(PORT)])
+    assert [(len(group.devices), group.reasons) for group in groups] == [(1, ()), (1, ())]
+
+
 def test_functions_that_the_iommu_does_not_cover_are_nowhere() -> None:
     devices = (function("00:1f.0", multifunction=True), function("00:1f.1"), function("00:1f.2"))
     assert memberships(devices, without_group=[Address.parse("00:1f.1")]) == together("00:1f.0 00:1f.2")
