@@ -145,7 +145,6 @@ class Device:
     power_state: str | None = None
     gaps: tuple[str, ...] = ()
     vfio_modules: tuple[str, ...] = ()
-    resettable: bool = False
 
     @property
     def held_for_guests(self) -> bool:

@@ -42,6 +42,7 @@ class HostTree:
         driver: str | None = None,
         group: int | None = None,
         bridge: bool = False,
+        resettable: bool = True,
         subsystem: str = "8086:0000",
         **attributes: str,
     ) -> Path:
@@ -54,6 +55,8 @@ class HostTree:
         config = bytearray(64)
         config[0x0E] = 1 if bridge else 0
         (directory / "config").write_bytes(bytes(config))
+        if resettable:
+            (directory / "reset").touch()
         for name, value in attributes.items():
             (directory / name).write_text(value + "\n")
         self.link(f"/sys/bus/pci/devices/{address}", directory)
