@@ -42,6 +42,10 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 demo: setup ## The main job on a virtual host: 13 min seen on two busy cores, image cached
 	@$(WITH_VENV) python -m lab.demo
 
+.PHONY: benchmark
+benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios (some minutes; ARGS=--runs=1)
+	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)
+
 .PHONY: lab-image
 lab-image: setup ## Build the lab's host image, cached by the hash of its recipe (some minutes)
 	@$(WITH_VENV) python -m lab build $(FLAVOUR)
