@@ -33,8 +33,8 @@ from tests.unit.plugins.large_host import build_large_host
 
 SMALL, LARGE = 1_024, 10_240
 READING_LIMIT, MODULE_LIMIT = 2.0, 5.0
-# The shell loop starts a program per device, each of which reads every device.
-SHELL_FUNCTIONS = 256
+# The shell loop starts a program per device, each of which reads every device: more would take its time.
+SHELL_FUNCTIONS = 1_024
 
 # Like sysfs, no disk.
 MEMORY = Path("/dev", "shm")
@@ -163,7 +163,14 @@ def playbook(task: str) -> None:
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_PIPELINING": "1",
         }
-        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"]
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "localhost,",
+            "-c",
+            "local",
+            "play.yml",
+        ]
         done = subprocess.run(command, cwd=work, env=environment, check=False, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"ansible-playbook failed:\n{done.stdout}{done.stderr}")

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerDeniedError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError, LedgerDeniedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
@@ -34,6 +34,10 @@ def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
 
 def groups_facts(module: AnsibleModule, _run: Runner) -> Result:
     """Body of ``iommu_groups_facts``."""
+    if module.params["acs_override"]:
+        raise InputError(
+            "acs_override: this version predicts no groups, so it cannot tell what an override would change"
+        )
     root = Root(module.params["root"])
     ledger, warnings = _ledger_if_allowed(root)
     reading = read_functions(root, ledger, names=True)

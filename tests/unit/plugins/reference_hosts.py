@@ -108,6 +108,7 @@ def resettable_devices(base: Path) -> HostTree:
         ("0000:06:00.1", "10de:0fbb", "040300", 13, False),
     )
     for address, ids, class_code, group, resettable in listing:
-        attributes = {"reset": ""} if resettable else {}
-        tree.function(address, ids, class_code, group=group, **attributes)
+        directory = tree.function(address, ids, class_code, group=group)
+        if resettable:
+            (directory / "reset").touch()
     return tree
