@@ -46,6 +46,10 @@ demo: setup ## The main job on a virtual host: 13 min seen on two busy cores, im
 fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
 	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))
 
+.PHONY: benchmark
+benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios (some minutes; ARGS=--runs=1)
+	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)
+
 .PHONY: lab-image
 lab-image: setup ## Build the lab's host image, cached by the hash of its recipe (some minutes)
 	@$(WITH_VENV) python -m lab build $(FLAVOUR)

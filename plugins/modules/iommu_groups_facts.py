@@ -12,18 +12,35 @@ version_added: 0.1.0
 author:
   - virtfleet.passthrough contributors (@virtfleet)
 description:
-  - Reads every PCI function and IOMMU group from sysfs; starts no program and writes nothing.
-  - Without root the configuration space shows 64 bytes only, and serial numbers are missing.
+  - Reads every PCI function and IOMMU group from sysfs, once; starts no program and writes nothing.
+  - What cannot be read is named in RV(ansible_facts.iommu.gaps) or in the C(gaps) of its device, and never an error.
+  - >-
+    Without root the kernel shows 64 bytes of a configuration space: what its capabilities say (serial number, ACS, port
+    type, resizable BAR) is missing then, and so is what the ledger knows about bound devices.
 extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.reads
   - virtfleet.passthrough._attributes.root
+options:
+  acs_override:
+    description:
+      - What if these values of C(pcie_acs_override) were on the kernel command line (V(downstream), V(multifunction),
+        V(id:8086:a12f)).
+      - Refused for now, because this version predicts no groups.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
 - name: Read the IOMMU groups
   virtfleet.passthrough.iommu_groups_facts:
+
+- name: Read them in a support archive that was unpacked on this machine
+  virtfleet.passthrough.iommu_groups_facts:
+    root: /srv/archives/host17
+  delegate_to: localhost
 
 - name: Show the network cards
   ansible.builtin.debug:
@@ -60,15 +77,218 @@ ansible_facts:
         interrupt_remapping:
           description: Whether interrupts are remapped, null when not enabled.
           type: bool
-        groups:
+        default_domain_type:
           description:
-            - Groups in numeric order, each with id, devices, endpoints, bridges, reserved_regions, viable and blockers.
+            - The type of the default domain that most groups have (V(DMA), V(DMA-FQ), V(identity)).
+            - Null when not enabled, and on kernels before 5.11, which do not tell.
+          type: str
+        identity_mapped:
+          description:
+            - Endpoints for which the firmware wants memory mapped 1:1 (RMRR, IVMD).
+            - The kernel lets a guest have a device only where RV(ansible_facts.iommu.identity_mapped[].relaxable).
           type: list
           elements: dict
+          contains:
+            device:
+              description: The device's address.
+              type: str
+            relaxable:
+              description: Whether the kernel may give the mapping up.
+              type: bool
+        kvm_capable:
+          description: Whether the CPU can run virtual machines (VT-x, AMD-V), which says nothing about an IOMMU.
+          type: bool
+        kernel_config:
+          description: How the running kernel was built. Every key is null where no configuration file can be read.
+          type: dict
+          contains:
+            source:
+              description: The file that tells.
+              type: str
+            default_on:
+              description: Whether the IOMMU in RV(ansible_facts.iommu.hardware) is on without a parameter.
+              type: bool
+            integrated_gpu_off:
+              description: Whether Intel's integrated GPU stays outside until C(intel_iommu=on) is given.
+              type: bool
+            intel_iommu:
+              description: Whether there is a driver for Intel's IOMMU.
+              type: bool
+            amd_iommu:
+              description: Whether there is a driver for AMD's IOMMU.
+              type: bool
+            interrupt_remapping:
+              description: Whether there is support for remapped interrupts.
+              type: bool
+            vfio_pci:
+              description: V(y) built in, V(m) as a module, V(n) not at all.
+              type: str
+        gaps:
+          description: What could not be read or contradicts itself, in words. Empty on a healthy host.
+          type: list
+          elements: str
+        groups:
+          description: The groups as the kernel made them, in numeric order. The numbers may change with each boot.
+          type: list
+          elements: dict
+          contains:
+            id:
+              description: The group's number.
+              type: int
+            devices:
+              description: Addresses of all its PCI functions.
+              type: list
+              elements: str
+            endpoints:
+              description: Those that a guest can be given, all of them together.
+              type: list
+              elements: str
+            bridges:
+              description: Those that always stay with the host.
+              type: list
+              elements: str
+            other_devices:
+              description: Members that are on another bus than PCI.
+              type: list
+              elements: str
+            type:
+              description: The type of its default domain, null where the kernel does not tell.
+              type: str
+            reserved_regions:
+              description: Memory that is not remapped, each with C(start), C(end) and C(type) as in sysfs.
+              type: list
+              elements: dict
+            viable:
+              description: Whether VFIO could open it now.
+              type: bool
+            blockers:
+              description: Members that keep VFIO from it, because a driver of the host has them.
+              type: list
+              elements: str
         devices:
           description: Every PCI function, ordered by address.
           type: list
           elements: dict
+          contains:
+            address:
+              description: Domain, bus, device and function.
+              type: str
+            vendor_id:
+              description: Four lower-case hex digits, as the other ids.
+              type: str
+            device_id:
+              description: The device's id.
+              type: str
+            subsystem_vendor_id:
+              description: The card maker's id.
+              type: str
+            subsystem_device_id:
+              description: The card's id.
+              type: str
+            serial:
+              description: PCIe Device Serial Number in sixteen hex digits, or null.
+              type: str
+            class:
+              description: Base class and sub-class in four hex digits.
+              type: str
+            class_name:
+              description: The class in words, where the host has C(pci.ids).
+              type: str
+            name:
+              description: Vendor and device in words, where the host has C(pci.ids).
+              type: str
+            revision:
+              description: Two hex digits.
+              type: str
+            is_bridge:
+              description: Whether it is a bridge or port of any kind.
+              type: bool
+            driver:
+              description: The driver that has it now.
+              type: str
+            driver_override:
+              description: The only driver that may take it, null for any.
+              type: str
+            native_driver:
+              description: The driver that would have it without passthrough.
+              type: str
+            candidate_modules:
+              description: Modules of the running kernel that match it, in the order of its C(modules.alias).
+              type: list
+              elements: str
+            vfio_modules:
+              description: Modules that would give it to a guest, variant drivers for this very device first.
+              type: list
+              elements: str
+            numa_node:
+              description: Its NUMA node, null where the firmware named none.
+              type: int
+            iommu_group:
+              description: The number of its group, null without one.
+              type: int
+            parent:
+              description: The bridge or port right above it.
+              type: str
+            root_port:
+              description: The port or bridge on the root bus of its own domain; devices that share it share its lanes.
+              type: str
+            physfn:
+              description: The PF of a VF.
+              type: str
+            slot:
+              description: The slot's label.
+              type: str
+            boot_vga:
+              description: Whether the firmware started on this display.
+              type: bool
+            resettable:
+              description: Whether the kernel can reset it alone.
+              type: bool
+            reset_methods:
+              description: How, in the order of trial; kernels before 5.15 do not tell.
+              type: list
+              elements: str
+            interfaces:
+              description: Its network interfaces.
+              type: list
+              elements: str
+            mac:
+              description: The permanent address of its first network interface.
+              type: str
+            power_state:
+              description: As the kernel names it (V(D0), V(D3hot)), null where it does not tell.
+              type: str
+            header_type:
+              description: 0 endpoint, 1 bridge, 2 CardBus bridge, null where it cannot be read.
+              type: int
+            multifunction:
+              description: Bit 7 of the header type.
+              type: bool
+            pcie_type:
+              description: The PCI Express port type, for example V(endpoint) or V(root_port), null for others.
+              type: str
+            acs_capability:
+              description: The ACS capability register, null without one.
+              type: int
+            acs_control:
+              description: The ACS control register, null without one.
+              type: int
+            bar_above_4g:
+              description: Whether memory of it lies above 4 GiB, as after "Above 4G decoding" in the firmware.
+              type: bool
+            resizable_bar:
+              description: Whether it has the Resizable BAR capability.
+              type: bool
+            sriov_totalvfs:
+              description: How many VFs a PF can have, null for others.
+              type: int
+            sriov_numvfs:
+              description: How many VFs a PF has now, null for others.
+              type: int
+            gaps:
+              description: What could not be read of this function, in words.
+              type: list
+              elements: str
   sample:
     iommu:
       enabled: true
@@ -77,6 +297,8 @@ ansible_facts:
       devices: [{address: "0000:01:00.0", vendor_id: "8086", device_id: "10d3", class: "0200", driver: e1000e}]
 """
 
+import gc
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.reading import groups_facts
@@ -84,8 +306,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runt
 
 
 def main() -> None:
+    # All that is made here lives until the process ends; looking for garbage among ten thousand functions in vain
+    # takes a fifth of the run.
+    gc.disable()
     module = AnsibleModule(
-        argument_spec={"root": {"type": "path", "default": "/"}},
+        argument_spec={
+            "root": {"type": "path", "default": "/"},
+            "acs_override": {"type": "list", "elements": "str", "default": []},
+        },
         supports_check_mode=True,
     )
     run_module(module, groups_facts)

@@ -17,7 +17,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import pages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import state as initramfs_state
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import cpu_vendor, read_iommu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import cpu_vendor
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state import read_iommu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt import state as libvirt_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
@@ -64,7 +65,7 @@ def read_host(
         "cpu_vendor": cpu_vendor(root),
         "boot_id": root.read_word("/proc/sys/kernel/random/boot_id") or "",
         "devices": [device.to_json() for device in devices],
-        "iommu": read_iommu(root, devices, boot["running"]),
+        "iommu": read_iommu_state(root, run, devices, boot),
         "boot": boot,
         "dependencies": [dependency.to_json() for dependency in read_dependencies(root, devices)],
         "ledger": ledger.to_json(),

@@ -32,7 +32,9 @@ class KernelConfig:
 
     @classmethod
     def parse(cls, source: str | None, text: str) -> KernelConfig:
-        return cls(source, dict(_OPTION.findall(text)))
+        options = dict(_OPTION.findall(text))
+        # What sets nothing at all is no kernel's configuration.
+        return cls(source if options else None, options)
 
     def _is_set(self, option: str) -> bool | None:
         return None if self.source is None else option in self.options

@@ -103,14 +103,6 @@ _PCH_ROOT_PORTS = (
     | _span(0x8D10, 0x8D1E)
     | _set("8c90 8c92 8c94 8c96 8c98 8c9a 8c9c 8c9e")
 )
-# Sunrise Point, Union Point and their mobile relatives
-_WIDE_ACS_ROOT_PORTS = (
-    _span(0xA110, 0xA11F)
-    | _span(0xA167, 0xA16A)
-    | _span(0xA290, 0xA29F)
-    | _span(0xA2E7, 0xA2EE)
-    | _span(0x9D10, 0x9D1B)
-)
 _CAVIUM_ROOT_PORTS = _span(0xA000, 0xA7FF) | _set("af84 b884")
 _ZHAOXIN_PORTS = _span(0x0710, 0x071E) | _set("0721") | _span(0x0723, 0x0752)
 _WANGXUN_NICS = _span(0x0100, 0x010F) | _set("1001 2001 5010 5025 5040 5110 5125 5140")
@@ -131,9 +123,15 @@ def intel_root_complex_endpoint(function: Function, _platform: Platform) -> Verd
     return ISOLATED if function.pcie_type == ROOT_COMPLEX_ENDPOINT else None
 
 
+def depends_on_pch_workaround(device: Device) -> bool:
+    """Whether only the kernel's log tells how isolated the device is (:attr:`Platform.pch_workaround`)."""
+    identity = device.identity
+    return device.pcie_type == ROOT_PORT and identity.vendor_id == "8086" and identity.device_id in _PCH_ROOT_PORTS
+
+
 def intel_pch_root_port(function: Function, platform: Platform) -> Verdict | None:
     """``pci_quirk_intel_pch_acs``: isolated only if the kernel could switch the chipset's own controls on."""
-    if function.pcie_type != ROOT_PORT or function.device.identity.device_id not in _PCH_ROOT_PORTS:
+    if function.pcie_type != ROOT_PORT or not depends_on_pch_workaround(function.device):
         return None
     if platform.pch_workaround:
         return ISOLATED
@@ -187,7 +185,7 @@ _NXP_ROOT_PORTS = _set(
     "8d89 8da9 8d8b 8d88 8da8 8d8a 8d98 8db8 8d9a 8d99 8db9 8d9b"
 )
 
-# pci_quirk_intel_spt_pch_acs has no entry: it reads the control register where ``acs_control_offset`` says it is and
+# pci_quirk_intel_spt_pch_acs has no entry: it reads the control register where `_pci/config_space.py` finds it and
 # then judges like any port with ACS, which an override leaves alone as well.
 ACS_QUIRKS: tuple[Quirk, ...] = (
     Quirk("1002", _set("4385 439c 4383 439d 4384 4399"), amd_southbridge),
@@ -221,13 +219,3 @@ def source_validation_is_broken(device: Device) -> bool:
     """``pci_disable_broken_acs_cap`` in drivers/pci/quirks.c."""
     vendor, devices = _BROKEN_SOURCE_VALIDATION
     return device.identity.vendor_id == vendor and device.identity.device_id in devices
-
-
-def acs_control_offset(vendor_id: str, device_id: str, pcie_type: str | None) -> int:
-    """Where the ACS control register lies behind the start of the capability, in bytes.
-
-    Sunrise Point root ports have double words where the specification has words, so that the control register is
-    at 8 instead of 6 (``pci_quirk_intel_spt_pch_acs``). For whoever fills ``Device.acs_control``.
-    """
-    wide = vendor_id == "8086" and pcie_type == ROOT_PORT and device_id in _WIDE_ACS_ROOT_PORTS
-    return 8 if wide else 6

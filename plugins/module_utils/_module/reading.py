@@ -11,15 +11,21 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerDeniedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state import read_iommu_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.verdict import verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import DRIVERS
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -32,16 +38,23 @@ def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
     return Result(data={"state": state, "effective_uid": os.geteuid()})
 
 
-def groups_facts(module: AnsibleModule, _run: Runner) -> Result:
+def groups_facts(module: AnsibleModule, run: Runner) -> Result:
     """Body of ``iommu_groups_facts``."""
+    what_if = Override.parse(module.params["acs_override"]) if module.params["acs_override"] else None
     root = Root(module.params["root"])
     ledger, warnings = _ledger_if_allowed(root)
     reading = read_functions(root, ledger, names=True)
-    iommu = read_iommu(root, reading.devices, running_arguments(root))
+    iommu = read_iommu_state(root, run, reading.devices, read_boot_state(root, ledger), what_if)
+    around = Surroundings(
+        devices=reading.devices,
+        dependencies=read_dependencies(root, reading.devices),
+        iommu=iommu,
+        builtin_drivers=builtin_drivers(root, root.listdir(DRIVERS)),
+    )
     facts = {
         **iommu,
         "gaps": [*reading.gaps, *iommu["gaps"], *warnings],
-        "devices": [device.to_json() for device in reading.devices],
+        "devices": [{**device.to_json(), "verdict": verdict(device, around).to_json()} for device in reading.devices],
     }
     return Result(data={"ansible_facts": {"iommu": facts}}, warnings=tuple(warnings))
 

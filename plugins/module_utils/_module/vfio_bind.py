@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
     ArgumentsChange,
     set_arguments,
@@ -23,7 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images, suspects
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state import read_iommu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
@@ -78,7 +78,7 @@ def bind(
             devices=devices,
             dependencies=read_dependencies(root, devices),
             builtin_drivers=builtin_drivers(root, root.listdir(DRIVERS)),
-            iommu=read_iommu(root, devices, running_arguments(root)),
+            iommu=read_iommu_state(root, run, devices, read_boot_state(root, ledger)),
         )
         plan = binding.make_plan(root, ledger, request, around)
         moved = _moves(root, plan)

@@ -28,6 +28,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.config_
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
     BASE_CLASS_DISPLAY,
+    ROOT_PORT,
     Device,
     Identity,
     is_bridge_class,
@@ -214,7 +215,8 @@ def _parse_uevent(text: str) -> dict[str, str]:
 
 
 def _acs(identity: Identity, config: ConfigSpace) -> tuple[int, int] | None:
-    if (identity.vendor_id, identity.device_id) in SUNRISE_POINT_ROOT_PORTS:
+    known = (identity.vendor_id, identity.device_id) in SUNRISE_POINT_ROOT_PORTS
+    if known and config.pcie_type == ROOT_PORT:
         return config.acs_double_words
     return config.acs
 

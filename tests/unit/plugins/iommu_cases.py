@@ -11,15 +11,14 @@ import functools
 import gzip
 import json
 import re
-import struct
 import typing as t
 from pathlib import Path
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.prediction import Platform, predict_groups
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.quirks import acs_control_offset
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import PCIE_TYPES, Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.config_space import ConfigSpace
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/iommu/iommu-groups.json.gz"
 
@@ -82,44 +81,22 @@ def _case(name: str, content: dict[str, t.Any]) -> Case:
 
 
 def _device(address: str, facts: dict[str, t.Any]) -> Device:
-    config = bytes.fromhex(facts["config"]).ljust(facts["config_len"], b"\0")
+    config = ConfigSpace(bytes.fromhex(facts["config"]).ljust(facts["config_len"], b"\0"))
     path = [part for part in facts["path"].split("/") if _PCI_COMPONENT.fullmatch(part)]
-    vendor, model = (f"{number:04x}" for number in struct.unpack_from("<HH", config, 0))
-    pcie_type = _pcie_type(config)
-    acs = _extended_capability(config, 0x000D)
-    control = acs_control_offset(vendor, model, pcie_type)
+    capability, control = config.acs or (None, None)
     return Device(
         address=Address.parse(address),
-        identity=Identity(vendor, model, "0000", "0000"),
+        identity=Identity(f"{config.u16(0):04x}", f"{config.u16(2):04x}", "0000", "0000"),
         class_code=facts["class"][2:6],
-        is_bridge=config[0x0E] & 0x7F in (1, 2) or facts["class"].startswith("0x06"),
+        is_bridge=config.header_type in (1, 2) or facts["class"].startswith("0x06"),
         parent=Address.parse(path[-2]) if len(path) > 1 else None,
         physfn=Address.parse(facts["physfn"]) if facts["physfn"] else None,
-        header_type=config[0x0E] & 0x7F,
-        multifunction=bool(config[0x0E] & 0x80),
-        pcie_type=pcie_type,
-        acs_capability=None if acs is None else struct.unpack_from("<H", config, acs + 4)[0],
-        acs_control=None if acs is None else struct.unpack_from("<H", config, acs + control)[0],
+        header_type=config.header_type,
+        multifunction=config.multifunction,
+        pcie_type=config.pcie_type,
+        acs_capability=capability,
+        acs_control=control,
     )
-
-
-def _pcie_type(config: bytes) -> str | None:
-    offset = config[0x34] & 0xFC if config[0x06] & 0x10 else 0
-    while offset:
-        if config[offset] == 0x10:
-            return PCIE_TYPES[config[offset + 2] >> 4]
-        offset = config[offset + 1] & 0xFC
-    return None
-
-
-def _extended_capability(config: bytes, wanted: int) -> int | None:
-    offset = 0x100
-    while 0x100 <= offset < len(config):
-        (header,) = struct.unpack_from("<I", config, offset)
-        if header & 0xFFFF == wanted:
-            return offset
-        offset = header >> 20 & 0xFFC
-    return None
 
 
 def function(

@@ -108,6 +108,10 @@ class _Builder:
         with open(f"{directory}/config", "wb") as stream:
             stream.write(config)
         for name, text in {
+            "vendor": f"0x{vendor}\n",
+            "device": f"0x{device}\n",
+            "class": f"0x{class_code:0>6}\n",
+            "irq": "0\n",
             "revision": "0x02\n",
             "numa_node": "1\n",
             "driver_override": "(null)\n",

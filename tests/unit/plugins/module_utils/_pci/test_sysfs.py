@@ -4,12 +4,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices, read_functions
+from tests.unit.plugins.config_spaces import EXT_CAP_SRIOV, ROOT_PORT, acs, config_space, pcie
 from tests.unit.plugins.host_tree import HostTree, with_serial
+from tests.unit.plugins.large_host import build_large_host
 
 IDENTITY = {
     "vendor_id": "8086",
@@ -110,3 +119,217 @@ def test_what_is_written_as_json_reads_back_the_same(tmp_path: Path) -> None:
     tree.function("0000:01:00.0", under="0000:00:1c.0", driver="e1000e", group=4)
     for device in read_devices(tree.root, Ledger()):
         assert Device.from_json(device.to_json()) == device
+
+
+def test_candidates_are_found_in_the_files_order_whatever_fields_their_aliases_fix(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    card = tree.function("0000:01:00.0", "15b3:1018", driver="mlx5_vfio_pci")
+    with (card / "uevent").open("a") as uevent:
+        uevent.write("MODALIAS=pci:v000015B3d00001018sv000015B3sd00000001bc02sc00i00\n")
+    tree.write("/proc/sys/kernel/osrelease", "6.1.0-40-amd64\n")
+    tree.write(
+        "/lib/modules/6.1.0-40-amd64/modules.alias",
+        "alias pci:v*d*sv*sd*bc02sc00i* any_network\n"
+        "alias pci:v000015B3d00001018sv*sd*bc*sc*i* mlx5_core\n"
+        "alias pci:v000015B3d*sv*sd*bc02sc*i* any_mellanox\n"
+        "alias pci:v000015B3d00001019sv*sd*bc*sc*i* another_card\n"
+        "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+        "alias vfio_pci:v000015B3d00001018sv*sd*bc*sc*i* mlx5_vfio_pci\n",
+    )
+    device = read_one(tree, "0000:01:00.0")
+    assert device.candidate_modules == ("any_network", "mlx5_core", "any_mellanox")
+    assert device.vfio_modules == ("mlx5_vfio_pci", "vfio_pci")
+    assert device.held_for_guests
+    assert device.native_driver == "any_network"
+
+
+def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.function("0000:01:00.0", "8086:10d3")
+    tree.function("0000:02:00.0", "10ec:8168", "0c0330")
+    tree.write(
+        "/usr/share/misc/pci.ids",
+        "# header\n8085  Other\n\t10d3  Wrong\n8086  Intel Corporation\n\t10d2  Near\n\t10d3  82574L\n"
+        "\t\t8086 0000  Subsystem\n\nC 02  Network controller\n\t00  Ethernet controller\nC 0c  Serial bus controller\n"
+        "\t03  USB controller\n\t\t30  XHCI",
+    )
+    found = [(device.name, device.class_name) for device in read_devices(tree.root, Ledger(), names=True)]
+    assert found == [("Intel Corporation 82574L", "Ethernet controller"), (None, "USB controller")]
+
+
+def test_config_space_fills_the_fields_that_decide_grouping(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    port = tree.function("0000:00:1c.0", "8086:a110", "060400")
+    registers = (acs(0, 0)[0], b"\x5f\0\0\0\x1d\0\0\0")
+    (port / "config").write_bytes(config_space([pcie(ROOT_PORT)], [registers], header_type=0x81))
+    device = read_one(tree, "0000:00:1c.0")
+    assert (device.header_type, device.multifunction, device.pcie_type) == (1, True, "root_port")
+    assert (device.acs_capability, device.acs_control) == (0x5F, 0x1D)
+    assert device.gaps == ()
+
+
+def test_a_pf_its_vf_and_where_their_memory_lies(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    low = "0x00000000fe000000 0x00000000fe0fffff 0x0000000000040200\n"
+    high = "0x0000380000000000 0x00003800000fffff 0x000000000014220c\n"
+    pf = tree.function("0000:01:00.0", sriov_totalvfs="64", sriov_numvfs="1", power_state="D0", resource=low * 6 + high)
+    (pf / "config").write_bytes(config_space([pcie(0)], [(EXT_CAP_SRIOV, bytes(60))]))
+    vf = tree.function("0000:01:10.0", power_state="D3hot", resource=high)
+    (vf / "physfn").symlink_to("../0000:01:00.0")
+    found = read_one(tree, "0000:01:00.0")
+    assert (found.sriov_totalvfs, found.sriov_numvfs, found.physfn) == (64, 1, None)
+    # The seventh line is a region of VFs.
+    assert (found.bar_above_4g, found.power_state) == (False, "D0")
+    found = read_one(tree, "0000:01:10.0")
+    assert (found.sriov_totalvfs, str(found.physfn)) == (None, "0000:01:00.0")
+    assert (found.bar_above_4g, found.power_state) == (True, "D3hot")
+
+
+def test_the_root_port_of_a_device_behind_vmd_is_in_its_own_domain(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.function("0000:00:0e.0", "8086:467f", "010400")
+    tree.function("10000:e0:06.0", "8086:464d", "060400", under="0000:00:0e.0/pci10000:e0")
+    tree.function("10000:e1:00.0", "144d:a80a", "010802", under="0000:00:0e.0/pci10000:e0/10000:e0:06.0")
+    disk, port = read_one(tree, "10000:e1:00.0"), read_one(tree, "10000:e0:06.0")
+    assert (str(disk.parent), str(disk.root_port)) == ("10000:e0:06.0", "10000:e0:06.0")
+    assert (str(port.parent), port.root_port) == ("0000:00:0e.0", None)
+
+
+@pytest.mark.parametrize("method", ["flr bus", ""])
+def test_a_reset_file_or_a_method_makes_it_resettable(tmp_path: Path, method: str) -> None:
+    tree = HostTree(tmp_path)
+    directory = tree.function("0000:01:00.0")
+    (directory / ("reset_method" if method else "reset")).write_text(method)
+    tree.function("0000:02:00.0")
+    assert read_one(tree, "0000:01:00.0").resettable
+    assert not read_one(tree, "0000:02:00.0").resettable
+
+
+def test_links_that_a_capture_made_absolute_stay_in_the_capture(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    directory = tree.function("0000:01:00.0", under="0000:00:1c.0", driver="e1000e")
+    link = tmp_path / "sys/bus/pci/devices/0000:01:00.0"
+    link.unlink()
+    link.symlink_to("/" + str(directory.relative_to(tmp_path)))
+    device = read_one(tree, "0000:01:00.0")
+    assert (device.driver, str(device.parent)) == ("e1000e", "0000:00:1c.0")
+
+
+def test_functions_that_cannot_be_told_are_named_and_the_others_read(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    for address in ("0000:01:00.0", "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"):
+        tree.function(address)
+    shutil.rmtree(tmp_path / "sys/devices/pci0000:00/0000:01:00.0")
+    tree.write("/sys/devices/pci0000:00/0000:02:00.0/uevent", "PCI_ID=zzzz\n")
+    (tmp_path / "sys/devices/pci0000:00/0000:03:00.0/uevent").unlink()
+    tree.write("/sys/bus/pci/devices/mdio:00/uevent", "")
+    reading = read_functions(tree.root, Ledger())
+    assert [str(device.address) for device in reading.devices] == ["0000:04:00.0"]
+    assert reading.gaps == (
+        "/sys/bus/pci/devices/mdio:00 is no PCI function",
+        "0000:01:00.0 is left out: it disappeared while it was read (No such file or directory)",
+        "0000:02:00.0 is left out: its uevent does not tell its ids and class",
+        "0000:03:00.0 is left out: its uevent does not tell its ids and class",
+    )
+
+
+def test_odd_values_are_gaps_of_their_device(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    directory = tree.function("0000:01:00.0", numa_node="many", group=4)
+    (directory / "config").unlink()
+    (directory / "revision").mkdir()
+    (directory / "iommu_group").unlink()
+    (directory / "iommu_group").symlink_to("../elsewhere")
+    device = read_one(tree, "0000:01:00.0")
+    assert (device.numa_node, device.iommu_group, device.header_type, device.revision) == (None, None, None, "00")
+    assert device.gaps == (
+        "numa_node is 'many' and no number",
+        "revision cannot be read: Is a directory",
+        "iommu_group is 'elsewhere' and no number",
+    )
+
+
+def test_a_missing_config_space_is_a_gap(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    (tree.function("0000:01:00.0") / "config").unlink()
+    assert read_one(tree, "0000:01:00.0").gaps == ("config is missing or empty",)
+
+
+ATTRIBUTES = (
+    "uevent",
+    "config",
+    "numa_node",
+    "revision",
+    "driver_override",
+    "reset_method",
+    "resource",
+    "sriov_totalvfs",
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    contents=st.dictionaries(st.sampled_from(ATTRIBUTES), st.one_of(st.none(), st.binary(max_size=300)), max_size=5),
+    links=st.dictionaries(st.sampled_from(("driver", "iommu_group", "physfn")), st.text("/.0:a\u00e9", min_size=1)),
+)
+def test_nothing_in_a_function_makes_the_reading_fail(
+    tmp_path: Path, contents: dict[str, bytes | None], links: dict[str, str]
+) -> None:
+    shutil.rmtree(tmp_path / "sys", ignore_errors=True)
+    tree = HostTree(tmp_path)
+    directory = tree.function("0000:01:00.0", numa_node="0")
+    tree.function("10000:02:00.0")
+    for name, content in contents.items():
+        (directory / name).unlink(missing_ok=True)
+        if content is None:
+            (directory / name).symlink_to("nowhere")
+        else:
+            (directory / name).write_bytes(content)
+    for name, target in links.items():
+        (directory / name).symlink_to(target)
+    reading = read_functions(tree.root, Ledger())
+    assert str(reading.devices[-1].address) == "10000:02:00.0"
+    assert len(reading.devices) == 2 or reading.gaps
+    for device in reading.devices:
+        assert Device.from_json(device.to_json()) == device
+
+
+class _Opens:
+    """Counts what this process opens while it is on. Python knows no way to remove such a hook."""
+
+    def __init__(self) -> None:
+        self.counting = False
+        self.count = 0
+        sys.addaudithook(self._event)
+
+    def _event(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.counting and event in ("open", "os.listdir", "os.scandir"):
+            self.count += 1
+
+
+def test_opens_grow_with_the_functions_and_stay_few(tmp_path: Path) -> None:
+    opens = _Opens()
+    counts = []
+    for functions in (256, 512):
+        root = build_large_host(tmp_path / str(functions), functions)
+        opens.count, opens.counting = 0, True
+        read_devices(root, Ledger())
+        opens.counting = False
+        counts.append(opens.count)
+    # The directory and nine attributes; an interface of each eighth function adds two or three.
+    assert (counts[1] - counts[0]) / 256 < 11
+
+
+def test_of_a_long_config_space_only_what_matters_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = build_large_host(tmp_path, 256)
+    read: list[int] = []
+
+    real = os.pread
+
+    def counted(descriptor: int, size: int, offset: int) -> bytes:
+        read.append(size)
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    read_devices(root, Ledger())
+    assert sum(read) / 256 < 1024
