@@ -7,12 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: iommu_groups_facts
-short_description: PCI devices and the IOMMU groups that the kernel made of them
+short_description: PCI devices, their IOMMU groups as made and as predicted, and what passing each through would take
 version_added: 0.1.0
 author:
   - virtfleet.passthrough contributors (@virtfleet)
 description:
-  - Reads every PCI function and IOMMU group from sysfs, once; starts no program and writes nothing.
+  - Reads every PCI function and IOMMU group from sysfs, once, and writes nothing.
+  - Predicts the groups from configuration space as the kernel forms them, so that what a reboot with the IOMMU on will
+    bring is known before it.
+  - Judges for every function whether it could be given to a guest.
+  - The kernel log and kernel images are looked into only where C(pcie_acs_override) is on a command line, or where an
+    older Intel chipset leaves nothing else to tell.
   - What cannot be read is named in RV(ansible_facts.iommu.gaps) or in the C(gaps) of its device, and never an error.
   - >-
     Without root the kernel shows 64 bytes of a configuration space: what its capabilities say (serial number, ACS, port
@@ -25,9 +30,10 @@ extends_documentation_fragment:
 options:
   acs_override:
     description:
-      - What if these values of C(pcie_acs_override) were on the kernel command line (V(downstream), V(multifunction),
-        V(id:8086:a12f)).
-      - Refused for now, because this version predicts no groups.
+      - What if the kernel had the patch for C(pcie_acs_override) and these were its values (V(downstream),
+        V(multifunction), V(id:8086:a12f)), besides what takes effect already.
+      - RV(ansible_facts.iommu.predicted_groups) answers; RV(ansible_facts.iommu.prediction_differs) stays about the
+        kernel as it runs.
     type: list
     elements: str
     default: []
@@ -41,6 +47,17 @@ EXAMPLES = r"""
   virtfleet.passthrough.iommu_groups_facts:
     root: /srv/archives/host17
   delegate_to: localhost
+
+- name: Ask what an ACS override for one switch would change
+  virtfleet.passthrough.iommu_groups_facts:
+    acs_override: ["id:10b5:8747"]
+
+- name: Show what could be given to a guest, and what would have to go with it
+  ansible.builtin.debug:
+    msg: "{{ item.address }} with {{ item.verdict.companions }}"
+  loop: "{{ ansible_facts.iommu.devices | selectattr('verdict.possible') }}"
+  loop_control:
+    label: "{{ item.address }}"
 
 - name: Show the network cards
   ansible.builtin.debug:
@@ -123,6 +140,86 @@ ansible_facts:
             vfio_pci:
               description: V(y) built in, V(m) as a module, V(n) not at all.
               type: str
+        platform:
+          description: What besides the devices decides about groups.
+          type: dict
+          contains:
+            ivrs:
+              description: Whether the firmware has a table of AMD's IOMMU.
+              type: bool
+            pch_workaround:
+              description:
+                - Whether the kernel made the root ports of an Intel chipset before Skylake safe by the chipset's own
+                  controls. Null where no device depends on that, or where the log does not go back far enough.
+              type: bool
+        predicted_groups:
+          description:
+            - The groups that the kernel will form, ordered by their first device. While the IOMMU is off, all functions
+              are assumed to be behind it.
+          type: list
+          elements: dict
+          contains:
+            devices:
+              description: Addresses of the members.
+              type: list
+              elements: str
+            reasons:
+              description: Why they are together. Empty for a single device.
+              type: list
+              elements: str
+        prediction_differs:
+          description: The kernel's groups that were predicted differently. Empty while the IOMMU is off.
+          type: list
+          elements: dict
+          contains:
+            devices:
+              description: The members as the kernel has them.
+              type: list
+              elements: str
+            predicted:
+              description: The predicted groups that hold them.
+              type: list
+              elements: list
+            hint:
+              description: What may be behind it. The kernel's group is the one that counts.
+              type: str
+        acs_override:
+          description: Whether C(pcie_acs_override) is asked for, and whether the kernel knows it.
+          type: dict
+          contains:
+            running:
+              description: For the running kernel, as RV(ansible_facts.iommu.acs_override.next_boot) without C(kernel).
+              type: dict
+            next_boot:
+              description: For the kernel that boots next.
+              type: dict
+              contains:
+                kernel:
+                  description: Its release.
+                  type: str
+                requested:
+                  description: The parameter's values on the command line.
+                  type: list
+                  elements: str
+                patched:
+                  description: Whether the kernel has the patch. Null where nothing tells, or nobody asked.
+                  type: bool
+                evidence:
+                  description: What tells.
+                  type: str
+                effective:
+                  description: Whether the kernel acts on the values.
+                  type: bool
+        vfio_parameters:
+          description: What a person loaded VFIO with.
+          type: dict
+          contains:
+            allow_unsafe_interrupts:
+              description: Whether VFIO does without remapped interrupts.
+              type: bool
+            disable_denylist:
+              description: Whether vfio-pci takes models that it is known to be unsafe with.
+              type: bool
         gaps:
           description: What could not be read or contradicts itself, in words. Empty on a healthy host.
           type: list
@@ -285,6 +382,34 @@ ansible_facts:
             sriov_numvfs:
               description: How many VFs a PF has now, null for others.
               type: int
+            verdict:
+              description: What passing it through would take.
+              type: dict
+              contains:
+                possible:
+                  description: Whether nothing stands against it.
+                  type: bool
+                companions:
+                  description: The other functions of its IOMMU group, which have to leave the host with it.
+                  type: list
+                  elements: str
+                keep_on_host:
+                  description: Bridges of its group, which stay and harm nothing.
+                  type: list
+                  elements: str
+                blockers:
+                  description: >-
+                    What stands against it, each with C(rule), C(device), C(reason), and C(allow), the key that would
+                    permit it or null.
+                  type: list
+                  elements: dict
+                warnings:
+                  description: What is worth knowing and forbids nothing, in the same form.
+                  type: list
+                  elements: dict
+                after_reboot:
+                  description: Whether the group is predicted, because the IOMMU is off.
+                  type: bool
             gaps:
               description: What could not be read of this function, in words.
               type: list

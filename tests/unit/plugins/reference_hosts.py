@@ -108,7 +108,5 @@ def resettable_devices(base: Path) -> HostTree:
         ("0000:06:00.1", "10de:0fbb", "040300", 13, False),
     )
     for address, ids, class_code, group, resettable in listing:
-        directory = tree.function(address, ids, class_code, group=group)
-        if resettable:
-            (directory / "reset").touch()
+        tree.function(address, ids, class_code, group=group, resettable=resettable)
     return tree

@@ -69,7 +69,14 @@ def test_what_it_returns_is_what_it_documents(tmp_path: Path, capsys: pytest.Cap
     assert set(facts) == set(documented)
     for name in ("devices", "groups", "identity_mapped"):
         assert set(facts[name][0]) == set(documented[name]["contains"])
-    assert set(facts["kernel_config"]) == set(documented["kernel_config"]["contains"])
+    for name in ("kernel_config", "platform", "vfio_parameters", "acs_override"):
+        assert set(facts[name]) == set(documented[name]["contains"])
+    assert set(facts["acs_override"]["next_boot"]) == set(
+        documented["acs_override"]["contains"]["next_boot"]["contains"]
+    )
+    assert set(facts["predicted_groups"][0]) == set(documented["predicted_groups"]["contains"])
+    judged = documented["devices"]["contains"]["verdict"]["contains"]
+    assert set(facts["devices"][0]["verdict"]) == set(judged)
 
 
 def test_a_user_who_may_not_read_the_ledger_gets_the_facts_and_is_told(
@@ -93,5 +100,16 @@ def test_a_damaged_ledger_is_still_an_error(tmp_path: Path, capsys: pytest.Captu
     assert "is not readable as JSON" in run(capsys, root=str(tmp_path))["msg"]
 
 
-def test_a_what_if_that_cannot_be_answered_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "predicts no groups" in run(capsys, root=str(tmp_path), acs_override=["downstream"])["msg"]
+def test_an_override_is_asked_what_it_would_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = shared_slot(tmp_path)
+    together = run(capsys, root=str(tree.base))["ansible_facts"]["iommu"]["predicted_groups"]
+    apart = run(capsys, root=str(tree.base), acs_override=["downstream", "multifunction"])["ansible_facts"]["iommu"]
+    assert len(apart["predicted_groups"]) > len(together)
+
+
+@pytest.mark.parametrize("value", ["everything", "id:8086", "id:80:a12f"])
+def test_an_override_that_no_kernel_reads_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    message = run(capsys, root=str(tmp_path), acs_override=[value])["msg"]
+    assert value in message

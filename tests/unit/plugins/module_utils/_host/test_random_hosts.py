@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import DEVICE_KEYS
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import Surroundings, judge
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import judge
 from tests.unit.plugins.host_tree import HostTree
 from tests.unit.plugins.random_host import ROOT_PORT, RandomHost
 
@@ -53,7 +54,9 @@ def test_exactly_what_the_host_stands_on_is_refused(data: st.DataObject) -> None
         dependencies = read_dependencies(tree.root, devices)
     selected = set(data.draw(st.lists(st.sampled_from(sorted(host.groups)), unique=True)))
     allow = set(data.draw(st.lists(st.sampled_from(sorted(DEVICE_KEYS)), unique=True)))
-    around = Surroundings(devices, dependencies, selected={Address.parse(address) for address in selected})
+    around = Surroundings(
+        devices, dependencies, {"enabled": True}, selected={Address.parse(address) for address in selected}
+    )
     for device in devices:
         address = str(device.address)
         found = {(refusal.device, refusal.allow) for refusal in judge(device, around, allow)}

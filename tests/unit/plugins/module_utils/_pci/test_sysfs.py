@@ -198,9 +198,10 @@ def test_the_root_port_of_a_device_behind_vmd_is_in_its_own_domain(tmp_path: Pat
 @pytest.mark.parametrize("method", ["flr bus", ""])
 def test_a_reset_file_or_a_method_makes_it_resettable(tmp_path: Path, method: str) -> None:
     tree = HostTree(tmp_path)
-    directory = tree.function("0000:01:00.0")
-    (directory / ("reset_method" if method else "reset")).write_text(method)
-    tree.function("0000:02:00.0")
+    directory = tree.function("0000:01:00.0", resettable=not method)
+    if method:
+        (directory / "reset_method").write_text(method)
+    tree.function("0000:02:00.0", resettable=False)
     assert read_one(tree, "0000:01:00.0").resettable
     assert not read_one(tree, "0000:02:00.0").resettable
 
