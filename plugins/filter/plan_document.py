@@ -38,9 +38,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - RV(_value.schema) is the number of the document's form, RV(_value.hosts) has the plan of each host by its name.
-    - RV(_value.complete) is false where a host gave no answer, RV(_value.status) is the worst of all hosts, and
-      RV(_value.exit_code) is the one that P(virtfleet.passthrough.plan_report#callback) ends with.
+    - The document. C(schema) is the number of its form, C(hosts) has the plan of each host by its name.
+    - C(complete) is false where a host gave no answer, C(status) is the worst of all hosts, and C(exit_code) is the one
+      that P(virtfleet.passthrough.plan_report#callback) ends with.
   type: dict
   sample:
     schema: 1

@@ -75,8 +75,8 @@ reboot_required:
   type: bool
 reboot:
   description:
-    - What the reboot is for and what it costs. RV(reboot.running_domains) are the domains that it would shut down, null
-      where RV(reboot.unknown) says why that is not known.
+    - What the reboot is for and what it costs. C(running_domains) are the domains that it would shut down, null where
+      C(unknown) says why that is not known.
   returned: success
   type: dict
   sample: {required: true, components: [iommu, vfio], running_domains: [web], unknown: null}

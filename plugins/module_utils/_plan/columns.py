@@ -55,7 +55,7 @@ def table(header: t.Sequence[str], rows: t.Sequence[Row], width: int) -> list[Li
         else:
             below = () if row is titles else row.lines
             lines.append(Line(cells.rstrip(), row.kind))
-            lines += [Line(_BELOW + part.text, part.kind or row.kind) for part in _wrapped(below, width - len(_BELOW))]
+            lines += [Line(_BELOW + part.text, part.kind or row.kind) for part in wrapped(below, width - len(_BELOW))]
     return lines
 
 
@@ -69,12 +69,13 @@ def _printable(row: Row) -> Row:
 
 def _beside(row: Row, cells: str, indent: int, width: int) -> t.Iterator[Line]:
     left = cells + _GAP
-    for part in _wrapped(row.lines, width - indent) or [Line("", row.kind)]:
+    for part in wrapped(row.lines, width - indent) or [Line("", row.kind)]:
         yield Line((left + part.text).rstrip(), part.kind or row.kind)
         left = " " * indent
 
 
-def _wrapped(lines: t.Iterable[Line], width: int) -> list[Line]:
+def wrapped(lines: t.Iterable[Line], width: int) -> list[Line]:
+    """Each line in parts that fit; the parts after the first are indented, so that the next line is told apart."""
     return [
         Line(text, line.kind)
         for line in lines

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.columns import Line, Row, table
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.columns import Line, Row, table, wrapped
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
     IN_SYNC,
@@ -125,7 +125,7 @@ def fleet_table(outcomes: t.Iterable[Outcome], width: int) -> list[Line]:
     statuses = [outcome.status for outcome in ordered]
     counts = ", ".join(f"{statuses.count(status)} {_WORDS[status]}" for status in _ORDER if status in statuses)
     total = _count(len(ordered), "host") or "no host"
-    return [*table(("HOST", "STATUS", "REBOOT", "WHAT"), rows, width), Line(f"{total}: {counts}")]
+    return [*table(("HOST", "STATUS", "REBOOT", "WHAT"), rows, width), *wrapped([Line(f"{total}: {counts}")], width)]
 
 
 def _reboot(outcome: Outcome) -> str:
