@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible import context
 from ansible.executor.stats import AggregateStats
 from ansible.utils.context_objects import CLIArgs
 
-from ansible_collections.virtfleet.passthrough.plugins.callback import plan_report
 from ansible_collections.virtfleet.passthrough.plugins.callback.plan_report import ACTION, COLOURS, CallbackModule
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import fleet
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
@@ -73,7 +73,7 @@ class Reported:
 
 @pytest.fixture(autouse=True)
 def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_report.context, "CLIARGS", CLIArgs({"args": ("plan.yml",)}))
+    monkeypatch.setattr(context, "CLIARGS", CLIArgs({"args": ("plan.yml",)}))
 
 
 @pytest.mark.parametrize(("plan", "code"), [(IN_SYNC, 0), (DRIFT, 10), (REFUSED, 11)])
@@ -145,7 +145,7 @@ def test_a_run_without_a_plan_keeps_ansibles_code() -> None:
 
 
 def test_the_exit_waits_for_the_last_playbook_unless_one_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_report.context, "CLIARGS", CLIArgs({"args": ("plan.yml", "other.yml")}))
+    monkeypatch.setattr(context, "CLIARGS", CLIArgs({"args": ("plan.yml", "other.yml")}))
     run = Reported().ok(PLANNING, **DRIFT)
     assert run.exit_code() == 0
     run.callback.v2_playbook_on_start(None)
