@@ -146,13 +146,13 @@ def other_checks() -> list[Check]:
         Check(
             "plan-report",
             "the playbook plan: table, exit code, document for machines",
-            "1 min",
+            "2 min",
             [pytest(".venv", PLAN_REPORT)],
         ),
         Check(
             f"plan-report-{other}",
             f"the same with ansible-core {other}",
-            "1 min",
+            "2 min",
             [pytest(venv, PLAN_REPORT)],
             needs=ROOT / venv,
             without=without,
