@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "NO_COLOR": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+PLAN_REPORT = "tests/integration/test_plan_report.py"
 HOST_TESTS = ("tests/unit/plugins/modules", "tests/unit/plugins/module_utils")
 
 Command = Sequence[str | Path]
@@ -141,6 +142,20 @@ def other_checks() -> list[Check]:
             "a scenario that matches no host fails",
             "20 s",
             [pytest(".venv", "tests/integration/test_molecule_guard.py")],
+        ),
+        Check(
+            "plan-report",
+            "the playbook plan: table, exit code, document for machines",
+            "2 min",
+            [pytest(".venv", PLAN_REPORT)],
+        ),
+        Check(
+            f"plan-report-{other}",
+            f"the same with ansible-core {other}",
+            "2 min",
+            [pytest(venv, PLAN_REPORT)],
+            needs=ROOT / venv,
+            without=without,
         ),
         Check(
             "chroot",

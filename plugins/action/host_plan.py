@@ -19,7 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decisi
     make_plan,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import summary
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import host_table, summary
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import running_generation
 
 
@@ -83,6 +83,7 @@ class ActionModule(ActionBase):
             "boot_pending": host.boot["reboot_required"],
             "boot_ours": running_generation(host.boot["running"]) is not None,
             "summary": summary(plan),
+            "table": [line.text for line in host_table(plan)],
         }
 
 

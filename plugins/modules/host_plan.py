@@ -73,6 +73,13 @@ reboot_required:
   description: Whether the wanted state is only reached through a reboot.
   returned: success
   type: bool
+reboot:
+  description:
+    - What the reboot is for and what it costs. C(running_domains) are the domains that it would shut down, null where
+      C(unknown) says why that is not known.
+  returned: success
+  type: dict
+  sample: {required: true, components: [iommu, vfio], running_domains: [web], unknown: null}
 components:
   description: Component name to verdict.
   returned: success
@@ -80,7 +87,7 @@ components:
   sample:
     iommu:
       status: drift
-      diff: [{setting: kernel arguments of iommu, before: null, after: intel_iommu=on, after_reboot: true}]
+      diff: [{setting: kernel arguments of iommu, before: null, after: intel_iommu=on, after_reboot: true, why: null}]
       refusals: []
 devices:
   description: Names of C(vfio_devices) resolved to PCI addresses.
@@ -107,6 +114,11 @@ boot_ours:
   type: bool
 summary:
   description: The plan as lines for people.
+  returned: success
+  type: list
+  elements: str
+table:
+  description: The same as a table that is 100 characters wide.
   returned: success
   type: list
   elements: str

@@ -67,7 +67,7 @@ def read_domains_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapp
     """Definitions of the wanted domains, PCI functions claimed by all, what libvirt can do, free huge pages.
 
     ``available``: libvirt answered, or there was nothing to ask; else ``reason`` says why not and ``domains`` come
-    from libvirt's files.
+    from libvirt's files. ``running``: names of all running domains, ``None`` where libvirt was not asked.
     """
     names = {str(domain.get("name")) for domain in wanted.get("domains", ()) if isinstance(domain, dict)}
     capabilities: Capabilities | None = None
@@ -86,6 +86,7 @@ def read_domains_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapp
         "available": reason is None,
         "reason": reason,
         "capabilities": None if capabilities is None else capabilities.to_json(),
+        "running": None if capabilities is None else sorted(state.name for state in states if state.active),
         "domains": [state.to_json() for state in states if state.name in names],
         "claims": [claim.to_json() for claim in claims(states)],
         "free_pages": read_free_pages(root),

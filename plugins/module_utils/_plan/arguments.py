@@ -42,7 +42,8 @@ def judge_arguments(
     changes: list[Change] = []
     if lacking or stale:
         before, after = " ".join(written) or None, " ".join(wanted) or None
-        changes.append(Change(f"kernel arguments of {owner}", before, after, after_reboot=True))
+        why = f"{len(lacking)} of {len(entries)} boot entries lack them" if lacking and wanted else None
+        changes.append(Change(f"kernel arguments of {owner}", before, after, after_reboot=True, why=why))
     elif written and not host.boot["intact"]:
         changes.append(Change(f"configuration of {host.boot['bootloader']}", "without our arguments", "with them"))
     refusals = [

@@ -34,6 +34,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Verdict,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.numa import far_apart
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import (
+    NOT_ASKED,
+    RunningDomains,
+    reboot_json,
+    running_domains,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import (
     UnresolvedDeviceError,
     parse_entries,
@@ -55,10 +61,11 @@ COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Verdicts by component, and the names of ``vfio_devices`` resolved to functions."""
+    """Verdicts by component, names of ``vfio_devices`` resolved to functions, and the domains that run meanwhile."""
 
     verdicts: t.Mapping[str, Verdict]
     selected: t.Mapping[str, tuple[Device, ...]]
+    running: RunningDomains = NOT_ASKED
 
     @property
     def status(self) -> str:
@@ -74,6 +81,7 @@ class Plan:
         return {
             "status": self.status,
             "reboot_required": self.reboot_required,
+            "reboot": reboot_json(self.verdicts, self.running),
             "components": {name: verdict.to_json() for name, verdict in self.verdicts.items()},
             "kernel_arguments": {
                 name: list(verdict.apply["kernel_args"])
@@ -120,7 +128,7 @@ def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Coll
         present = verdicts["libvirt_domains"]
         warnings = _domains_far_apart(wanted, host, selected, verdicts.get("hugepages", Verdict()))
         verdicts["libvirt_domains"] = dataclasses.replace(present, warnings=(*present.warnings, *warnings))
-    return Plan(verdicts, selected)
+    return Plan(verdicts, selected, running_domains(host))
 
 
 def _domains_far_apart(

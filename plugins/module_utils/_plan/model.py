@@ -25,12 +25,14 @@ SEVERITY = (IN_SYNC, PENDING_REBOOT, DRIFT, REFUSED)
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One setting that differs; ``before`` and ``after`` are texts for people, ``None`` for "not there"."""
+    """One setting that differs; ``before`` and ``after`` are texts for people, ``None`` for "not there". ``why``
+    is what before and after do not say, in words that go on from "because"."""
 
     setting: str
     before: str | None
     after: str | None
     after_reboot: bool = False
+    why: str | None = None
 
     def to_json(self) -> dict[str, t.Any]:
         return dataclasses.asdict(self)

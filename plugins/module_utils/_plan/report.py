@@ -4,12 +4,13 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""A plan as lines for people. Pure."""
+"""A plan as lines and as a table for people. Pure."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.columns import Line, Row, table
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
     IN_SYNC,
@@ -17,36 +18,68 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     REFUSED,
 )
 
+# The width of a table that nobody asked a terminal about: a log, a web page.
+WIDTH = 100
+
+ADDED, REMOVED, CHANGED, ASSUMED, WARNING = "added", "removed", "changed", "assumed", "warning"
+
 _WORDS = {
     IN_SYNC: "in sync",
     DRIFT: "will change",
     PENDING_REBOOT: "written, waits for the reboot",
     REFUSED: "REFUSED",
 }
+# The same where there is little room.
+_SHORT_WORDS = {**_WORDS, PENDING_REBOOT: "needs reboot"}
 
 
 def summary(plan: t.Mapping[str, t.Any]) -> list[str]:
     """Lines from a plan's JSON: devices, then per component its status, changes, refusals, warnings."""
-    lines = [f"device {name}: {', '.join(addresses)}" for name, addresses in plan["devices"].items()]
+    lines = [_device(name, addresses) for name, addresses in plan["devices"].items()]
     for name, component in plan["components"].items():
         lines.append(f"{name}: {_WORDS[component['status']]}")
-        lines += [f"  {_change(change)}" for change in component["diff"]]
-        lines += [f"  refused: {_refusal(refusal)}" for refusal in component["refusals"]]
-        lines += [f"  assumed: {assumption}" for assumption in component["assumptions"]]
-        lines += [f"  warning: {warning}" for warning in component["warnings"]]
-    lines.append(f"reboot: {'one is needed' if plan['reboot_required'] else 'none is needed'}")
-    return lines
+        lines += [f"  {line.text}" for line in _details(component)]
+    return [*lines, _reboot(plan["reboot"])]
 
 
-def _change(change: t.Mapping[str, t.Any]) -> str:
+def host_table(plan: t.Mapping[str, t.Any], width: int = WIDTH) -> list[Line]:
+    """The same as a table, at most ``width`` wide."""
+    rows = [
+        Row((name, _SHORT_WORDS[component["status"]]), tuple(_details(component)), component["status"])
+        for name, component in plan["components"].items()
+    ]
+    devices = [
+        Row((f"device {name}", ""), (Line(", ".join(addresses)),)) for name, addresses in plan["devices"].items()
+    ]
+    reboot = Row(("reboot", "needed" if plan["reboot"]["required"] else "not needed"), (Line(_cost(plan["reboot"])),))
+    return table(("COMPONENT", "STATUS", "WHAT AND WHY"), [*devices, *rows, reboot], width)
+
+
+def _device(name: str, addresses: t.Sequence[str]) -> str:
+    return f"device {name}: {', '.join(addresses)}"
+
+
+def _details(component: t.Mapping[str, t.Any]) -> t.Iterator[Line]:
+    for change in component["diff"]:
+        yield _change(change)
+    for refusal in component["refusals"]:
+        yield Line(f"refused: {_refusal(refusal)}", REFUSED)
+    for assumption in component["assumptions"]:
+        yield Line(f"assumed: {assumption}", ASSUMED)
+    for warning in component["warnings"]:
+        yield Line(f"warning: {warning}", WARNING)
+
+
+def _change(change: t.Mapping[str, t.Any]) -> Line:
     before, after = change["before"], change["after"]
     if before is None:
-        text = f"+ {change['setting']}: {after}"
+        kind, text = ADDED, f"+ {change['setting']}: {after}"
     elif after is None:
-        text = f"- {change['setting']}: {before}"
+        kind, text = REMOVED, f"- {change['setting']}: {before}"
     else:
-        text = f"~ {change['setting']}: {before} -> {after}"
-    return f"{text} (after the reboot)" if change["after_reboot"] else text
+        kind, text = CHANGED, f"~ {change['setting']}: {before} -> {after}"
+    because = f", because {change['why']}" if change["why"] else ""
+    return Line(f"{text}{' (after the reboot)' if change['after_reboot'] else ''}{because}", kind)
 
 
 def _refusal(refusal: t.Mapping[str, t.Any]) -> str:
@@ -54,3 +87,21 @@ def _refusal(refusal: t.Mapping[str, t.Any]) -> str:
     device = "" if named else f"{refusal['device']}: "
     allow = f" (allow: [{refusal['allow']}] would permit it)" if refusal["allow"] else ""
     return f"{device}{refusal['reason']}{allow}"
+
+
+def _reboot(reboot: t.Mapping[str, t.Any]) -> str:
+    return f"reboot: one is needed {_cost(reboot)}" if reboot["required"] else "reboot: none is needed"
+
+
+def _cost(reboot: t.Mapping[str, t.Any]) -> str:
+    """For whom the reboot is, and what goes down with it."""
+    if not reboot["required"]:
+        return ""
+    domains = reboot["running_domains"]
+    if domains is None:
+        stops = f"the domains that it shuts down are not known ({reboot['unknown']})"
+    elif domains:
+        stops = f"it shuts down {len(domains)} running domain{'s' * (len(domains) > 1)}: {', '.join(domains)}"
+    else:
+        stops = "no domain is running"
+    return f"for {', '.join(reboot['components'])}; {stops}"

@@ -171,12 +171,15 @@ def _device_changes(
         if configured.get(address) != device.identity:
             before = f"{configured[address]}" if address in configured else device.driver or "no driver"
             after = f"{VFIO_PCI} from the start of a boot, as {device.identity}"
-            yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI)
+            why = "another model was there when it was written" if address in configured else None
+            yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI, why=why)
     recorded = host.ledger.section("devices")
     for address in sorted(({*configured} | {Address.parse(text) for text in recorded}) - set(chosen)):
         native = recorded.get(str(address), {}).get("native_driver") or "its own driver"
         bound = drivers.get(address) == VFIO_PCI
-        yield Change(f"release {address}", f"{VFIO_PCI} from the start of a boot", native, after_reboot=bound)
+        before = f"{VFIO_PCI} from the start of a boot"
+        why = "vfio_devices does not select it any more"
+        yield Change(f"release {address}", before, native, after_reboot=bound, why=why)
 
 
 def _file_changes(facts: t.Mapping[str, t.Any], target: Table | None) -> t.Iterator[Change]:

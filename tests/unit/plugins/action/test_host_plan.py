@@ -72,6 +72,7 @@ def test_the_plan_of_a_host(reader: Module) -> None:
     assert (result["changed"], result["status"], result["reboot_required"]) == (False, "in_sync", False)
     assert result["boot_id"] == BOOT_ID
     assert result["summary"] == ["iommu: in sync", "reboot: none is needed"]
+    assert result["table"] == ["COMPONENT  STATUS      WHAT AND WHY", "iommu      in sync", "reboot     not needed"]
     assert not {"ansible_facts", "state", "effective_uid"} & set(result)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_captured_tree_gives_definitions_from_files(host: LibvirtHost) -> None:
     host.write("etc/libvirt/qemu/networks/default.xml", "<network/>")
     found = state.read_domains_state(host.root, no_program, Ledger(), {"domains": [{"name": "gpu"}]})
     assert json.loads(json.dumps(found)) == found
-    assert (found["available"], found["capabilities"]) == (False, None)
+    assert (found["available"], found["capabilities"], found["running"]) == (False, None, None)
     assert [(domain["name"], domain["autostart"], domain["state"]) for domain in found["domains"]] == [
         ("gpu", True, "unknown")
     ]
@@ -68,12 +69,14 @@ def test_nothing_wanted_asks_libvirt_nothing(host: LibvirtHost, monkeypatch: pyt
 
 
 def test_live_host_tells_only_of_wanted_domains_and_of_all_claims(
-    host: LibvirtHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, conn: object
+    host: LibvirtHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, conn: Any
 ) -> None:
     monkeypatch.setattr(state, "_ask_libvirt", lambda _uri: (Capabilities("x86_64", ("qemu",)), all_snapshots(conn)))
     root = LiveRoot(str(host.base))
     found = state.read_domains_state(root, no_program, Ledger(), {"domains": [{"name": "other"}]})
     assert (found["available"], found["domains"]) == (True, [])
+    # A reboot stops those as well that nobody asked for.
+    assert found["running"] == sorted(domain.name() for domain in conn.listAllDomains() if domain.isActive()) != []
 
 
 def test_empty_host_misses_everything_and_starts_no_program(tmp_path: Path) -> None:

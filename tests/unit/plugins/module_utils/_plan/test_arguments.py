@@ -53,6 +53,16 @@ def test_configured_next_boot_and_running_are_told_apart(state: str) -> None:
     assert judged(host_with({}, **given), WANTED) == (change, pending)
 
 
+def test_a_change_says_how_many_entries_lack_the_arguments() -> None:
+    host = host_with({}, ledger=OURS, entries=[LINE, "ro quiet"], running=LINE)
+    assert [change.why for change in judge_arguments(host, "iommu", WANTED).changes] == [
+        "1 of 2 boot entries lack them"
+    ]
+    # Nothing lacks what is only taken away.
+    host = host_with({}, ledger=OURS, entries=[LINE], running=LINE)
+    assert [change.why for change in judge_arguments(host, "iommu", WANTED[:1]).changes] == [None]
+
+
 def test_nothing_wanted_and_nothing_there() -> None:
     assert judged(host_with({}), []) == ("", False)
 

@@ -47,6 +47,7 @@ def host() -> HostState:
             "available": True,
             "reason": None,
             "capabilities": {"arch": "x86_64", "virt_types": ["kvm"], "firmwares": None},
+            "running": [],
             "domains": [],
             "claims": [],
             "free_pages": {},
@@ -75,6 +76,7 @@ def test_what_is_not_wanted_is_not_managed(host: HostState) -> None:
     assert make_plan({}, host).to_json() == {
         "status": "in_sync",
         "reboot_required": False,
+        "reboot": {"required": False, "components": [], "running_domains": [], "unknown": None},
         "components": {},
         "kernel_arguments": {},
         "devices": {},

@@ -8,27 +8,28 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     SEVERITY,
     Change,
     Refusal,
     Verdict,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import summary
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import NOT_ASKED, RunningDomains
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import host_table, summary
+
+
+def plan_of(running: RunningDomains = NOT_ASKED, **verdicts: Verdict) -> dict[str, Any]:
+    return Plan(verdicts, {}, running).to_json()
 
 
 def lines(verdict: Verdict, **devices: list[str]) -> list[str]:
     """The summary of a plan whose only component is ``vfio``."""
-    plan: dict[str, Any] = {
-        "devices": devices,
-        "components": {"vfio": verdict.to_json()},
-        "reboot_required": verdict.reboot_required,
-    }
-    return summary(plan)
+    return summary({**plan_of(vfio=verdict), "devices": devices})
 
 
 def test_a_host_with_nothing_wanted() -> None:
-    assert summary({"devices": {}, "components": {}, "reboot_required": False}) == ["reboot: none is needed"]
+    assert summary(plan_of()) == ["reboot: none is needed"]
 
 
 def test_devices_come_first_and_the_reboot_last() -> None:
@@ -36,7 +37,7 @@ def test_devices_come_first_and_the_reboot_last() -> None:
     assert found == [
         "device gpu: 0000:01:00.0, 0000:01:00.1",
         "vfio: written, waits for the reboot",
-        "reboot: one is needed",
+        "reboot: one is needed for vfio; the domains that it shuts down are not known (libvirt was not asked)",
     ]
 
 
@@ -46,6 +47,10 @@ def test_devices_come_first_and_the_reboot_last() -> None:
         (Change("huge pages", None, "4"), "  + huge pages: 4"),
         (Change("huge pages", "4", None), "  - huge pages: 4"),
         (Change("huge pages", "4", "8", after_reboot=True), "  ~ huge pages: 4 -> 8 (after the reboot)"),
+        (
+            Change("release 0000:01:00.0", "vfio-pci", "e1000e", why="vfio_devices does not select it any more"),
+            "  ~ release 0000:01:00.0: vfio-pci -> e1000e, because vfio_devices does not select it any more",
+        ),
     ],
 )
 def test_a_change_says_what_comes_goes_or_differs(change: Change, line: str) -> None:
@@ -74,7 +79,50 @@ def test_assumptions_and_warnings_are_told_apart() -> None:
 
 @pytest.mark.parametrize("status", SEVERITY)
 def test_every_status_has_words(status: str) -> None:
-    component = {**Verdict().to_json(), "status": status}
-    assert (
-        summary({"devices": {}, "components": {"iommu": component}, "reboot_required": False})[0] != f"iommu: {status}"
+    plan = plan_of(iommu=Verdict())
+    plan["components"]["iommu"]["status"] = status
+    assert summary(plan)[0] != f"iommu: {status}"
+    assert status not in host_table(plan)[1].text
+
+
+@pytest.mark.parametrize(
+    ("running", "cost"),
+    [
+        (RunningDomains(()), "no domain is running"),
+        (RunningDomains(("db",)), "it shuts down 1 running domain: db"),
+        (RunningDomains(("db", "web")), "it shuts down 2 running domains: db, web"),
+    ],
+)
+def test_a_reboot_says_whom_it_costs(running: RunningDomains, cost: str) -> None:
+    verdicts = {"iommu": Verdict(pending_reboot=True), "vfio": Verdict(pending_reboot=True)}
+    plan = plan_of(running, **verdicts)
+    assert summary(plan)[-1] == f"reboot: one is needed for iommu, vfio; {cost}"
+    assert host_table(plan)[-1].text == f"reboot     needed        for iommu, vfio; {cost}"
+
+
+def test_nobody_pays_for_a_reboot_that_is_not_needed() -> None:
+    assert summary(plan_of(RunningDomains(("db",)), vfio=Verdict()))[-1] == "reboot: none is needed"
+
+
+def test_the_table_says_everything_that_the_summary_says() -> None:
+    verdict = Verdict(
+        changes=(Change("pages", "4", "8"), Change("image", None, "built"), Change("unit", "on", None)),
+        refusals=(Refusal("0000:01:00.0", "holds /"),),
+        warnings=("no watchdog",),
+        assumptions=("groups stay",),
     )
+    plan = {**plan_of(vfio=verdict), "devices": {"gpu": ["0000:01:00.0"]}}
+    found = host_table(plan)
+    assert [line.text for line in found] == [
+        "COMPONENT   STATUS      WHAT AND WHY",
+        "device gpu              0000:01:00.0",
+        "vfio        REFUSED     ~ pages: 4 -> 8",
+        "                        + image: built",
+        "                        - unit: on",
+        "                        refused: 0000:01:00.0: holds /",
+        "                        assumed: groups stay",
+        "                        warning: no watchdog",
+        "reboot      not needed",
+    ]
+    kinds = ["", "", "changed", "added", "removed", "refused", "assumed", "warning", ""]
+    assert [line.kind for line in found] == kinds

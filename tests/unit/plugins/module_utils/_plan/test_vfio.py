@@ -183,6 +183,7 @@ def test_what_left_the_list_is_released() -> None:
     assert verdict.status == DRIFT
     assert settings(verdict)[0] == "release 0000:01:00.0"
     assert (verdict.changes[0].after, verdict.changes[0].after_reboot) == ("e1000e", True)
+    assert verdict.changes[0].why == "vfio_devices does not select it any more"
     assert verdict.apply == {"devices": [], "kernel_args": [], "allow": []}
 
 
