@@ -66,6 +66,16 @@ def test_a_disk_that_something_is_built_on_is_in_use_without_a_mount(tmp_path: P
     assert found(tree) == {("0000:02:00.0", "storage", "storage")}
 
 
+def test_a_disk_with_many_volumes_names_the_first(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    disk = tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
+    for number in range(6):
+        (disk / f"holders/dm-{number}").mkdir()
+    assert [item.detail for item in dependencies(tree)] == [
+        "holds nvme0n1, on which dm-0, dm-1, dm-2, dm-3 and 2 more is built"
+    ]
+
+
 def test_swap_counts(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
