@@ -64,6 +64,8 @@ class BlockDevices:
         self._root = root
         self._endpoints = endpoints
         self._resolved: dict[str, Carriers] = {}
+        # Following a link through sysfs is what costs time: arrays of many disks carry many volumes.
+        self._by_name: dict[str, Carriers] = {}
         self.names: t.Final[t.Sequence[str]] = root.listdir(BLOCK)
 
     def holders(self, name: str) -> list[str]:
@@ -72,7 +74,10 @@ class BlockDevices:
 
     def below_name(self, name: str) -> Carriers:
         """What ``name``, as in ``/sys/class/block``, stands on."""
-        return self._below(self._real(f"{BLOCK}/{name}"))
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name[name] = self._below(self._real(f"{BLOCK}/{name}"))
+        return found
 
     def below_number(self, number: str) -> Carriers:
         """What the device with the number ``major:minor`` stands on."""
@@ -118,13 +123,11 @@ class BlockDevices:
         if subsystem is not None:
             # The disk of a subsystem hangs on no bus; its controllers are links beside it (drivers/nvme/host/core.c).
             controllers = [name for name in sorted(os.listdir(subsystem)) if _NVME_CONTROLLER.fullmatch(name)]
-            return self._all(subsystem, controllers) if controllers else UNKNOWN
+            links = (os.path.realpath(os.path.join(subsystem, name)) for name in controllers)
+            return together(self._below(link) for link in links) if controllers else UNKNOWN
         slaves = os.path.join(directory, "slaves")
         names = sorted(os.listdir(slaves)) if os.path.isdir(slaves) else []
-        return self._all(slaves, names) if names else self._lowest(directory)
-
-    def _all(self, directory: str, names: t.Iterable[str]) -> Carriers:
-        return together(self._below(os.path.realpath(os.path.join(directory, name))) for name in names)
+        return together(self.below_name(name) for name in names) if names else self._lowest(directory)
 
     def _lowest(self, directory: str) -> Carriers:
         adapter = fibre_channel_function(self._root, directory)

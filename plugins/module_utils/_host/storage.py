@@ -41,6 +41,8 @@ ALLOW_STORAGE = "storage"
 
 ZFS = "zfs"
 
+_MOST_NAMES = 4
+
 # Carried by the network, by memory, or by files of another mount, which is judged by itself. An automount that
 # nobody has used yet (autofs) carries nothing.
 _NO_DISK = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|virtiofs|fuse\.\S+|overlay|aufs|tmpfs|ramfs|rootfs|devtmpfs|autofs")
@@ -102,7 +104,7 @@ class _Host:
         for name in self._blocks.names:
             holders = self._blocks.holders(name)
             if holders:
-                detail = f"holds {name}, on which {', '.join(holders)} is built"
+                detail = f"holds {name}, on which {_named(holders)} is built"
                 yield from _storage(self._blocks.below_name(name), detail)
         for name, group in active_physical_volumes(self._root, self._blocks.names).items():
             detail = f"holds {name}, a physical volume of the active volume group {group}"
@@ -159,6 +161,12 @@ def _btrfs_volumes(root: Root) -> dict[str, list[str]]:
     """The members of the Btrfs file system that each block device belongs to."""
     volumes = [root.listdir(f"/sys/fs/btrfs/{volume}/devices") for volume in root.listdir("/sys/fs/btrfs")]
     return {name: members for members in volumes for name in members}
+
+
+def _named(holders: t.Sequence[str]) -> str:
+    # A physical volume can have hundreds of logical ones.
+    further = f" and {len(holders) - _MOST_NAMES} more" if len(holders) > _MOST_NAMES else ""
+    return ", ".join(holders[:_MOST_NAMES]) + further
 
 
 def _pool(mount: Mount) -> str:

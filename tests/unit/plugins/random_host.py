@@ -89,7 +89,7 @@ class RandomHost:
     def tree(self) -> HostTree:
         return self._tree
 
-    def function(self, class_code: str, driver: str | None = None, **attributes: str) -> tuple[str, Path]:
+    def function(self, class_code: str, driver: str | None = None) -> tuple[str, Path]:
         number = self.next()
         address = f"0000:{number:02x}:00.0"
         # Neighbours often share an IOMMU group.
@@ -97,10 +97,7 @@ class RandomHost:
         self.groups[address] = group
         self.drivers[address] = driver
         under = ROOT_PORT if self.chance() else ""
-        made = self._tree.function(
-            address, "8086:10d3", class_code, under=under, driver=driver, group=group, **attributes
-        )
-        return address, made
+        return address, self._tree.function(address, "8086:10d3", class_code, under=under, driver=driver, group=group)
 
     def mates(self, address: str) -> set[str]:
         return {other for other, group in self.groups.items() if group == self.groups[address]} - {address}
@@ -116,7 +113,8 @@ class RandomHost:
         boot_vga = self.number(0, 2)
         for number in range(self.number(0, 3)):
             driver = "vfio-pci" if self.chance() else None
-            address, _made = self.function("030000", driver, boot_vga="1" if number == boot_vga else "0")
+            address, made = self.function("030000", driver)
+            (made / "boot_vga").write_text("1\n" if number == boot_vga else "0\n")
             self.displays.append(address)
             if number == boot_vga:
                 self.require([address], "boot_vga")

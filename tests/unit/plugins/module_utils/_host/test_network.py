@@ -107,3 +107,99 @@ def test_a_vf_on_the_way_needs_its_pf(tmp_path: Path) -> None:
 
 def test_an_idle_card_is_free(tmp_path: Path) -> None:
     assert found(two_cards(tmp_path)) == set()
+
+
+def net(tree: HostTree, name: str) -> Path:
+    return Path(os.path.realpath(tree.base / "sys/class/net" / name))
+
+
+def test_the_ports_of_open_vswitch_are_below_its_internal_ports(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    datapath = tree.interface("ovs-system", None)
+    tree.build_interface(datapath, net(tree, "eno1"))
+    tree.interface("mgmt0", None)
+    tree.write("/proc/net/route", HEADER + default("mgmt0") + route("eno2", *STORAGE_NET))
+    assert found(tree, "198.51.100.7") == {
+        ("0000:01:00.0", "management_nic", "management_nic"),
+        ("0000:02:00.0", "configured_nic", "configured_nic"),
+    }
+
+
+def test_a_tunnel_to_the_controller_is_carried_by_the_default_route(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    wireguard = tree.interface("wg0", None)
+    (wireguard / "uevent").write_text("DEVTYPE=wireguard\n")
+    routes = default("eno1") + route("eno2", *LAN) + route("wg0", *STORAGE_NET)
+    tree.write("/proc/net/route", HEADER + routes)
+    assert found(tree, "192.168.7.9") == {
+        ("0000:01:00.0", "management_nic", "management_nic"),
+        ("0000:02:00.0", "configured_nic", "configured_nic"),
+    }
+
+
+def test_where_no_route_leads_to_the_controller_every_configured_card_may(tmp_path: Path) -> None:
+    # Routes of other tables (policy routing, VRF) are not in the file.
+    tree = two_cards(tmp_path)
+    tree.interface("eno3", tree.function("0000:03:00.0"))
+    tree.write("/proc/net/route", HEADER + route("eno1", *LAN) + route("eno2", *STORAGE_NET))
+    assert {(address, kind) for address, kind, _allow in found(tree, "198.51.100.7")} == {
+        ("0000:01:00.0", "management_nic"),
+        ("0000:02:00.0", "management_nic"),
+    }
+
+
+def test_a_link_local_session_names_its_interface(tmp_path: Path) -> None:
+    assert found(two_cards(tmp_path), "fe80::9%eno2") == {("0000:02:00.0", "management_nic", "management_nic")}
+
+
+def test_questions_and_answers_may_take_different_cards(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    tree.write("/proc/net/route", HEADER + default("eno1") + route("eno2", *STORAGE_NET))
+    session = session_from({"SSH_CONNECTION": "198.51.100.7 50000 192.168.7.1 22"})
+    assert session is not None
+    items = network_dependencies(tree.root, read_devices(tree.root, Ledger()), [session])
+    assert {(item.address, item.kind) for item in items} == {
+        ("0000:01:00.0", "management_nic"),
+        ("0000:02:00.0", "management_nic"),
+    }
+
+
+def test_an_ipv6_address_without_a_route_counts_and_a_link_local_one_does_not(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    tree.write(
+        "/proc/net/if_inet6",
+        f"20010db8{'0' * 23}1 02 80 00 80     eno1\n"
+        f"fe80{'0' * 27}1 03 40 20 80     eno2\n"
+        f"{'0' * 31}1 01 80 10 80       lo\n",
+    )
+    assert found(tree) == {("0000:01:00.0", "configured_nic", "configured_nic")}
+
+
+def test_unreachable_routes_lead_nowhere(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    zeros = "0" * 32
+    tree.write("/proc/net/route", HEADER + route("*", *LAN).replace("\t0001\t", "\t0201\t"))
+    tree.write("/proc/net/ipv6_route", f"{zeros} 00 {zeros} 00 {zeros} ffffffff 1 0 00200200 lo\n")
+    assert found(tree, "2001:db8::7") == set()
+
+
+def test_a_card_that_a_guest_has_a_macvtap_on_is_configured(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    tree.build_interface(tree.interface("macvtap0", None), net(tree, "eno2"))
+    assert found(tree) == {("0000:02:00.0", "configured_nic", "configured_nic")}
+
+
+def test_a_card_on_usb_needs_its_controller(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    controller = tree.function("0000:00:14.0", "8086:a36d", "0c0330")
+    tree.interface("usb0", controller / "usb1/1-2/1-2:1.0")
+    tree.write("/proc/net/route", HEADER + default("usb0"))
+    assert found(tree) == {("0000:00:14.0", "management_nic", "management_nic")}
+
+
+def test_equally_good_routes_are_all_the_way(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    zeros = "0" * 32
+    lines = [f"{zeros} 00 {zeros} 00 {zeros} 00000400 1 0 00450003 {name}\n" for name in ("eno1", "eno2")]
+    tree.write("/proc/net/ipv6_route", "".join(lines))
+    assert {kind for _address, kind, _allow in found(tree, "2001:db8::7")} == {"management_nic"}

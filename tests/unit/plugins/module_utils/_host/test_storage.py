@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import uuid
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,16 @@ def test_a_disk_that_something_is_built_on_is_in_use_without_a_mount(tmp_path: P
     disk = tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
     (disk / "holders/md0").mkdir()
     assert found(tree) == {("0000:02:00.0", "storage", "storage")}
+
+
+def test_a_disk_with_many_volumes_names_the_first(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    disk = tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
+    for number in range(6):
+        (disk / f"holders/dm-{number}").mkdir()
+    assert [item.detail for item in dependencies(tree)] == [
+        "holds nvme0n1, on which dm-0, dm-1, dm-2, dm-3 and 2 more is built"
+    ]
 
 
 def test_swap_counts(tmp_path: Path) -> None:
@@ -197,3 +209,153 @@ def test_what_no_disk_of_this_host_carries_keeps_none(tmp_path: Path, mount: tup
     tree.disk("nbd0", "43:0", None)
     tree.disk("sdb", "8:16", tree.base / "sys/devices/platform/host3/session1/target3:0:0/3:0:0:1")
     assert found(tree) == set()
+
+
+def zfs_host(base: Path, *mounts: tuple[str, ...]) -> HostTree:
+    """Two disks in the pool rpool, one that tells of no pool, and one with a member of a pool that is not open."""
+    tree = storage_host(base, *mounts)
+    properties = [{"ID_FS_LABEL": "rpool"}, {"ID_FS_LABEL": "rpool"}, {}, {"ID_FS_LABEL": "old"}]
+    for number, labels in enumerate(properties, start=5):
+        tree.disk(f"sd{number}", f"8:{number}", tree.function(f"0000:0{number}:00.0", "1000:0097", "010700"))
+        tree.udev(f"8:{number}", ID_FS_TYPE="zfs_member", **labels)
+    return tree
+
+
+def test_the_members_of_a_zfs_root_are_known_from_udev(tmp_path: Path) -> None:
+    tree = zfs_host(tmp_path, ("0:29", "/", "rpool/ROOT/x", "zfs"))
+    assert found(tree) == {
+        ("0000:05:00.0", "root_disk", None),
+        ("0000:06:00.0", "root_disk", None),
+        ("0000:05:00.0", "storage", "storage"),
+        ("0000:06:00.0", "storage", "storage"),
+        ("0000:07:00.0", "storage", "storage"),
+    }
+
+
+def test_an_imported_pool_is_in_use_without_a_mount(tmp_path: Path) -> None:
+    tree = zfs_host(tmp_path)
+    tree.write("/proc/spl/kstat/zfs/rpool/state", "ONLINE\n")
+    tree.write("/proc/spl/kstat/zfs/arcstats", "")
+    assert {address for address, _kind, _allow in found(tree)} == {"0000:05:00.0", "0000:06:00.0", "0000:07:00.0"}
+
+
+def test_a_pool_that_nobody_has_open_is_free(tmp_path: Path) -> None:
+    assert found(zfs_host(tmp_path)) == set()
+
+
+def test_an_imported_pool_without_known_members_may_be_anywhere(tmp_path: Path) -> None:
+    tree = storage_host(tmp_path)
+    tree.write("/proc/spl/kstat/zfs/tank/state", "ONLINE\n")
+    assert found(tree) == {("0000:02:00.0", "storage", "storage"), ("0000:03:00.0", "storage", "storage")}
+
+
+def two_disks(base: Path) -> HostTree:
+    tree = HostTree(base)
+    for number, name in enumerate(("sda", "sdb"), start=1):
+        tree.disk(name, f"8:{number}", tree.function(f"0000:0{number}:00.0", "1000:0097", "010700"))
+    return tree
+
+
+def test_bcachefs_names_all_its_members(tmp_path: Path) -> None:
+    tree = two_disks(tmp_path)
+    tree.write("/proc/self/mountinfo", mountinfo(("0:31", "/", "/dev/sda:/dev/sdb", "bcachefs")))
+    assert found(tree) == {("0000:01:00.0", "root_disk", None), ("0000:02:00.0", "root_disk", None)}
+
+
+def test_the_disks_below_arrays_of_partitions_below_encryption_below_volumes(tmp_path: Path) -> None:
+    tree = two_disks(tmp_path)
+    array, crypt = tree.disk("md0", "9:0", None), tree.disk("dm-0", "253:0", None)
+    volumes = [tree.disk(f"dm-{number}", f"253:{number}", None) for number in (1, 2)]
+    parts = [
+        tree.partition(Path(os.path.realpath(tree.base / "sys/class/block" / name)), f"{name}1", f"8:1{number}")
+        for number, name in enumerate(("sda", "sdb"))
+    ]
+    tree.build_block(array, *parts)
+    tree.build_block(crypt, array)
+    for volume in volumes:
+        tree.build_block(volume, crypt)
+    tree.write("/proc/self/mountinfo", mountinfo(("253:2", "/", "/dev/mapper/vg-root")))
+    for address in ("0000:01:00.0", "0000:02:00.0"):
+        mine = {item.kind for item in dependencies(tree) if item.address == address}
+        assert mine == {"root_disk", "storage"}
+
+
+@pytest.mark.parametrize(("mapped", "needed"), [("my--vg-root", True), ("my--vg--2-root", False), (None, False)])
+def test_a_physical_volume_without_a_volume_keeps_its_active_group_complete(
+    tmp_path: Path, mapped: str | None, needed: bool
+) -> None:
+    tree = two_disks(tmp_path)
+    tree.write("/run/lvm/pvs_online/Abc123", "8:2\nvg:my-vg\ndev:/dev/sdb\n")
+    if mapped is not None:
+        volume = tree.disk("dm-0", "253:0", None)
+        tree.build_block(volume, Path(os.path.realpath(tree.base / "sys/class/block/sda")))
+        tree.write("/sys/devices/virtual/block/dm-0/dm/name", f"{mapped}\n")
+        tree.write("/sys/devices/virtual/block/dm-0/dm/uuid", "LVM-abcdef\n")
+    assert (("0000:02:00.0", "storage", "storage") in found(tree)) == needed
+
+
+def test_a_cache_that_nothing_is_built_on_yet_is_in_use(tmp_path: Path) -> None:
+    tree = two_disks(tmp_path)
+    (Path(os.path.realpath(tree.base / "sys/class/block/sdb")) / "bcache").mkdir()
+    assert found(tree) == {("0000:02:00.0", "storage", "storage")}
+
+
+ESP = "c1a5d0de-0001-4aaa-8bbb-0123456789ab"
+
+
+def load_option(*nodes: bytes) -> bytes:
+    path = b"".join(nodes) + b"\x7f\xff\x04\x00"
+    return struct.pack("<IH", 1, len(path)) + "Linux".encode("utf-16-le") + b"\0\0" + path
+
+
+def hard_drive(guid: str, signature_type: int = 2) -> bytes:
+    head = struct.pack("<BBHIQQ", 4, 1, 42, 1, 2048, 1048576)
+    return head + uuid.UUID(guid).bytes_le + bytes((2, signature_type))
+
+
+@pytest.mark.parametrize(
+    ("option", "needed"),
+    [
+        (load_option(hard_drive(ESP)), True),
+        (load_option(b"\x02\x01\x0c\x00" + bytes(8), hard_drive(ESP)), True),
+        (load_option(hard_drive(ESP, signature_type=1)), False),
+        (load_option(hard_drive(ESP)[:30]), False),
+        (load_option(b"\x04\x01\x00\x00"), False),
+        (b"\x01", False),
+        (b"", False),
+    ],
+)
+def test_the_esp_of_the_last_start_never_goes_although_it_is_not_mounted(
+    tmp_path: Path, option: bytes, needed: bool
+) -> None:
+    tree = two_disks(tmp_path)
+    efi = tree.base / "sys/firmware/efi/efivars"
+    efi.mkdir(parents=True)
+    (efi / "BootCurrent-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\x06\0\0\0\x1a\0")
+    (efi / "Boot001A-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\x07\0\0\0" + option)
+    tree.udev("8:1", ID_PART_ENTRY_UUID="99999999-0001-4aaa-8bbb-0123456789ab")
+    tree.udev("8:2", ID_PART_ENTRY_UUID=ESP)
+    assert found(tree) == ({("0000:02:00.0", "root_disk", None)} if needed else set())
+
+
+def test_every_esp_that_proxmox_keeps_in_step_never_goes(tmp_path: Path) -> None:
+    tree = two_disks(tmp_path)
+    tree.write("/etc/kernel/proxmox-boot-uuids", "AAAA-0001\nAAAA-0002\n")
+    tree.udev("8:1", ID_FS_UUID="AAAA-0001")
+    tree.udev("8:2", ID_FS_UUID="AAAA-0002")
+    assert found(tree) == {("0000:01:00.0", "root_disk", None), ("0000:02:00.0", "root_disk", None)}
+
+
+def test_an_nvme_disk_over_fibre_channel_stands_on_its_adapter(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    adapter = tree.function("0000:05:00.0", "10df:f400", "0c0400")
+    tree.write("/sys/devices/pci0000:00/0000:05:00.0/host3/fc_host/host3/port_name", "0x100000109b000001\n")
+    tree.link("/sys/class/fc_host/host3", adapter / "host3/fc_host/host3")
+    controller = tree.base / "sys/devices/virtual/nvme-fabrics/ctl/nvme0"
+    (controller / "nvme0n1").mkdir(parents=True)
+    address = "traddr=nn-0x1:pn-0x2,host_traddr=nn-0x200000109b000001:pn-0x100000109b000001\n"
+    (controller / "address").write_text(address)
+    tree.link("/sys/class/nvme/nvme0", controller)
+    tree.link("/sys/dev/block/259:0", controller / "nvme0n1")
+    tree.write("/proc/self/mountinfo", mountinfo(("259:0", "/", "/dev/nvme0n1")))
+    assert found(tree) == {("0000:05:00.0", "root_disk", None)}

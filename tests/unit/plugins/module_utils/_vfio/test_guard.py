@@ -98,3 +98,51 @@ def test_without_a_group_it_cannot_go_while_the_iommu_is_on() -> None:
     # Devices without a group are no mates of each other.
     other = dataclasses.replace(MATE, iommu_group=None)
     assert judged(alone, devices=[alone, other], iommu_enabled=False) == []
+
+
+GPU = dataclasses.replace(NIC, address=Address.parse("0000:02:00.0"), class_code="0300", driver=None, iommu_group=2)
+SECOND_GPU = dataclasses.replace(GPU, address=Address.parse("0000:03:00.0"), iommu_group=3)
+AUDIO = dataclasses.replace(GPU, address=Address.parse("0000:02:00.1"), class_code="0403")
+
+
+@pytest.mark.parametrize(
+    ("devices", "selected", "allow", "refused"),
+    [
+        ([GPU, SECOND_GPU], [GPU], [], False),
+        ([GPU, SECOND_GPU], [GPU, SECOND_GPU], [], True),
+        ([GPU, SECOND_GPU], [GPU, SECOND_GPU], ["last_display"], False),
+        # What vfio-pci has is lost to the host already, also when it is the device itself.
+        ([GPU, dataclasses.replace(SECOND_GPU, driver="vfio-pci")], [GPU], [], True),
+        ([dataclasses.replace(GPU, driver="vfio-pci"), SECOND_GPU], [GPU], [], False),
+        ([dataclasses.replace(GPU, driver="vfio-pci")], [GPU], [], True),
+        # The other one shares the group and goes with it.
+        ([GPU, dataclasses.replace(SECOND_GPU, iommu_group=2)], [GPU], [], True),
+    ],
+)
+def test_a_selection_leaves_the_host_a_display(
+    devices: list[Device], selected: list[Device], allow: list[str], refused: bool
+) -> None:
+    addresses = {device.address for device in selected}
+    found = judged(devices[0], allow, devices=devices, selected=addresses)
+    assert found == ([(str(GPU.address), "last_display")] if refused else [])
+
+
+def test_what_is_no_display_takes_none_away() -> None:
+    assert judged(AUDIO, devices=[AUDIO]) == []
+
+
+def test_the_only_display_is_refused_once() -> None:
+    only = Dependency(str(GPU.address), "last_display", "is the only display of this host", "last_display")
+    assert judged(GPU, dependencies=[only]) == [(str(GPU.address), "last_display")]
+
+
+def test_by_ids_what_the_host_needs_of_another_card_of_the_model_counts() -> None:
+    twin = dataclasses.replace(NIC, address=Address.parse("0000:05:00.0"), iommu_group=5)
+    other = dataclasses.replace(twin, identity=dataclasses.replace(NIC.identity, device_id="10d4"))
+    needed = dataclasses.replace(CONFIGURED, address=str(twin.address))
+    expected = [(str(twin.address), "configured_nic")]
+    assert judged(NIC, devices=[NIC, twin], dependencies=[needed], by_ids=True) == expected
+    assert judged(NIC, ["configured_nic"], devices=[NIC, twin], dependencies=[needed], by_ids=True) == []
+    assert judged(NIC, devices=[NIC, twin], dependencies=[needed]) == []
+    assert judged(NIC, devices=[NIC, twin], dependencies=[needed], by_ids=True, selected={twin.address}) == []
+    assert judged(NIC, devices=[NIC, other], dependencies=[needed], by_ids=True) == []

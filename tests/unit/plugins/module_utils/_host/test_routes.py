@@ -1,0 +1,46 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import (
+    Route,
+    interfaces_towards,
+    interfaces_with_ipv4,
+)
+
+ROUTES = [
+    Route(ip_network("0.0.0.0/0"), 100, "eno1"),
+    Route(ip_network("0.0.0.0/0"), 600, "wlan0"),
+    Route(ip_network("10.0.0.0/8"), 0, "eno2"),
+    Route(ip_network("10.1.0.0/16"), 100, "eno3"),
+    Route(ip_network("10.1.0.0/16"), 100, "eno4"),
+    Route(ip_network("::/0"), 0, "eno6"),
+]
+
+
+@pytest.mark.parametrize(
+    ("address", "interfaces"),
+    [
+        ("192.0.2.1", {"eno1"}),
+        ("10.2.0.1", {"eno2"}),
+        ("10.1.0.1", {"eno3", "eno4"}),
+        ("2001:db8::1", {"eno6"}),
+    ],
+)
+def test_the_longest_prefix_wins_before_the_lowest_metric(address: str, interfaces: set[str]) -> None:
+    assert interfaces_towards(ROUTES, ip_address(address)) == interfaces
+
+
+def test_the_running_kernel_knows_who_has_an_address(tmp_path: Path) -> None:
+    root = Root()
+    loopback = {"lo"} if "127.0.0.1" in (root.read_text("/proc/net/fib_trie") or "") else set()
+    assert interfaces_with_ipv4(root, ["lo", "no-such-one"]) == loopback
+    assert interfaces_with_ipv4(Root(str(tmp_path)), ["lo"]) == set()
