@@ -167,7 +167,7 @@ class _Grower:
             # A switch with a function of its own beside the port, as some graphics cards have.
             return {0: self._switch(), 1: self._express()}
         if choice == "sriov":
-            return {0: self._sriov(16)}
+            return {0: self._rng.choice((self._sriov, self._sriov, self._igb))(16)}
         if choice == "odd":
             # A downstream port where an upstream one belongs: the kernel corrects its type by its position.
             return {0: self._downstream_port()}
@@ -222,6 +222,11 @@ class _Grower:
             f"msix_qsize={vfs + 1}",
         )
         return Card("nvme", properties, ("-device", "nvme-subsys,id=subsystem-{name}"), vfs=vfs)
+
+    def _igb(self, most: int) -> Card:
+        """A NIC whose VFs begin 128 functions further on, where QEMU (from 8.0) has it."""
+        nvme = self._sriov(most)
+        return Card("igb", vfs=7) if "igb" in self._drivers else nvme
 
     # --- bridges: each takes from the number that is left, the last ones have nothing behind them -----
 
