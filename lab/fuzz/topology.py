@@ -241,7 +241,9 @@ class _Grower:
         hotplug = self._rng.choice(([], ["hotplug=off"]))
         filled = self._take_bridge() and self._rng.random() < 0.85
         behind = self._bus((0,), self._port_slot) if filled else ()
-        return Card(driver, (*properties, *hotplug), behind=behind)
+        # To QEMU a VF that comes into being is plugged in.
+        offers_vfs = any(function.card.vfs for function in behind)
+        return Card(driver, (*properties, *([] if offers_vfs else hotplug)), behind=behind)
 
     def _switch(self) -> Card:
         slots = self._rng.sample(range(0x20), self._rng.randint(1, 3)) if self._take_bridge() else ()

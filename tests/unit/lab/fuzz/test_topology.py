@@ -106,6 +106,13 @@ def test_what_is_where_qemu_takes_it(seed: int) -> None:
 
 
 @given(SEEDS)
+def test_vfs_can_be_plugged_in(seed: int) -> None:
+    found = devices(generate(seed, DRIVERS))
+    fixed = {device.options["id"] for device in found if device.options.get("hotplug") == "off"}
+    assert not any("sriov_max_vfs" in device.options and device.options["bus"] in fixed for device in found)
+
+
+@given(SEEDS)
 def test_a_machine_can_carry_it(seed: int) -> None:
     found = devices(generate(seed, DRIVERS))
     with_children = {device.options["bus"] for device in found}
