@@ -22,7 +22,8 @@ from lab.paths import cache
 from lab.progress import require_space, require_tools, run, say
 from lab.recipe import mirrors
 
-SUITES: Mapping[str, str] = {"bookworm": "6.1", "trixie": "6.12"}
+# Suites and the version of the kernel in each.
+SUITES: Mapping[str, tuple[int, int]] = {"bookworm": (6, 1), "trixie": (6, 12)}
 # Lets any PF have its VFs, without a driver for what the PF is (the kernel's drivers/pci/pci-pf-stub.c).
 PF_MODULE = "pci-pf-stub.ko"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -57,8 +58,7 @@ class Kernel:
     @property
     def knows_config_acs(self) -> bool:
         """Whether ``pci=config_acs=`` means anything to it (Linux 6.11)."""
-        major, minor = SUITES[self.suite].split(".")
-        return (int(major), int(minor)) >= (6, 11)
+        return SUITES[self.suite] >= (6, 11)
 
 
 def path(suite: str) -> Path:
@@ -86,7 +86,10 @@ def _fetch(kernel: Kernel, base: Path) -> None:
     log = base / f"{kernel.suite}.log"
     log.unlink(missing_ok=True)
     say(f"{what}: fetching 70 to 110 MB, usually 20 to 60 s, once; log: {log}")
-    work = Path(tempfile.mkdtemp(prefix=f"{kernel.suite}-", dir=base))
+    for left in base.glob(f"fetch-{kernel.suite}-*"):
+        # Of a fetch that was killed: the caller holds the suite's lock, so none of them lives.
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f"fetch-{kernel.suite}-", dir=base))
     try:
         apt = _Apt(kernel.suite, work, log)
         image = apt.dependency("linux-image-amd64", r"linux-image-[0-9][^ ,]*")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-# The kernel takes the path of a port or its ids; these are pcie-root-port's.
-_ALL_ROOT_PORTS = "pci:1b36:000c"
+# The kernel takes the path of a port or its ids; these are those of pcie-root-port and ioh3420.
+_ALL_OF_A_KIND = ("pci:1b36:000c", "pci:8086:3420")
 _FLAGS = 7
 
 
@@ -27,10 +27,14 @@ def kernel_parameters(rng: random.Random, ports: Sequence[str], share: int, *, c
 
 
 def _acs(rng: random.Random, ports: Sequence[str], *, config_acs: bool) -> list[str]:
-    targets = [*rng.sample(ports, min(len(ports), rng.randint(1, 3))), *rng.choice(([], [], [], [_ALL_ROOT_PORTS]))]
+    way = rng.choices(("none", "disable_acs_redir", "config_acs"), (5, 2, 2))[0]
+    targets = rng.sample(ports, min(len(ports), rng.randint(1, 3)))
+    if rng.random() < 0.25:
+        targets.append(rng.choice(_ALL_OF_A_KIND))
     # One digit for each control bit, the highest first; x leaves a bit as it is.
     flags = "".join(rng.choices("01xx", k=_FLAGS))
-    way = rng.choices(("none", "disable_acs_redir", "config_acs"), (5, 2, 2))[0]
-    if not targets or way == "none" or (way == "config_acs" and not config_acs):
-        return []
-    return [f"{way}={flags}@{';'.join(targets)}" if way == "config_acs" else f"{way}={';'.join(targets)}"]
+    if targets and way == "disable_acs_redir":
+        return [f"disable_acs_redir={';'.join(targets)}"]
+    if targets and way == "config_acs" and config_acs:
+        return [f"config_acs={flags}@{';'.join(targets)}"]
+    return []

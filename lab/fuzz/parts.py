@@ -13,7 +13,7 @@ from dataclasses import dataclass
 _SLOT_PORTS = frozenset({"pcie-root-port", "ioh3420", "xio3130-downstream"})
 
 # Functions on a PCIe bus: those with an express capability wherever it is possible, the others as conventional PCI.
-EXPRESS = ("e1000e", "nvme", "qemu-xhci", "nec-usb-xhci", "vmxnet3", "pvscsi", "megasas-gen2", "igb")
+EXPRESS = ("e1000e", "nvme", "qemu-xhci", "nec-usb-xhci", "vmxnet3", "pvscsi", "megasas-gen2")
 HYBRID = (
     "virtio-rng-pci",
     "virtio-net-pci",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -52,7 +53,10 @@ class Fuzz:
         OUTPUT.mkdir(parents=True, exist_ok=True)
         self._initramfs = {kernel.suite: OUTPUT / f"initramfs-{kernel.suite}.gz" for kernel in self.kernels}
         for kernel in self.kernels:
-            self._initramfs[kernel.suite].write_bytes(initramfs.build(kernel))
+            # Another run in this checkout may be booting from it.
+            fresh = OUTPUT / f"initramfs-{kernel.suite}.{os.getpid()}"
+            fresh.write_bytes(initramfs.build(kernel))
+            fresh.rename(self._initramfs[kernel.suite])
 
     def run(self, seeds: Sequence[int], jobs: int) -> int:
         """Print a line for each topology and a summary; give the number of those that differ or say nothing."""

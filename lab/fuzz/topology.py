@@ -167,7 +167,7 @@ class _Grower:
             # A switch with a function of its own beside the port, as some graphics cards have.
             return {0: self._switch(), 1: self._express()}
         if choice == "sriov":
-            return {0: self._sriov(16)}
+            return {0: self._rng.choice((self._sriov, self._sriov, self._igb))(16)}
         if choice == "odd":
             # A downstream port where an upstream one belongs: the kernel corrects its type by its position.
             return {0: self._downstream_port()}
@@ -223,6 +223,11 @@ class _Grower:
         )
         return Card("nvme", properties, ("-device", "nvme-subsys,id=subsystem-{name}"), vfs=vfs)
 
+    def _igb(self, most: int) -> Card:
+        """A NIC whose VFs begin 128 functions further on, where QEMU (from 8.0) has it."""
+        nvme = self._sriov(most)
+        return Card("igb", vfs=7) if "igb" in self._drivers else nvme
+
     # --- bridges: each takes from the number that is left, the last ones have nothing behind them -----
 
     def _root_port(self) -> Card:
@@ -236,7 +241,9 @@ class _Grower:
         hotplug = self._rng.choice(([], ["hotplug=off"]))
         filled = self._take_bridge() and self._rng.random() < 0.85
         behind = self._bus((0,), self._port_slot) if filled else ()
-        return Card(driver, (*properties, *hotplug), behind=behind)
+        # To QEMU a VF that comes into being is plugged in.
+        offers_vfs = any(function.card.vfs for function in behind)
+        return Card(driver, (*properties, *([] if offers_vfs else hotplug)), behind=behind)
 
     def _switch(self) -> Card:
         slots = self._rng.sample(range(0x20), self._rng.randint(1, 3)) if self._take_bridge() else ()

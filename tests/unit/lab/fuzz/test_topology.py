@@ -17,7 +17,7 @@ from lab.fuzz.parts import CONVENTIONAL, EXPRESS, HYBRID
 from lab.fuzz.topology import Topology, generate
 
 USB = ("ich9-usb-uhci1", "ich9-usb-uhci2", "ich9-usb-uhci3", "ich9-usb-ehci1")
-DRIVERS = frozenset({*EXPRESS, *HYBRID, *CONVENTIONAL, *USB})
+DRIVERS = frozenset({*EXPRESS, *HYBRID, *CONVENTIONAL, *USB, "igb"})
 PCIE_PORTS = frozenset({"pcie-root-port", "ioh3420", "xio3130-downstream"})
 CONVENTIONAL_BRIDGES = frozenset({"pcie-pci-bridge", "pci-bridge", "i82801b11-bridge"})
 BRIDGES = PCIE_PORTS | CONVENTIONAL_BRIDGES | {"x3130-upstream"}
@@ -106,6 +106,13 @@ def test_what_is_where_qemu_takes_it(seed: int) -> None:
 
 
 @given(SEEDS)
+def test_vfs_can_be_plugged_in(seed: int) -> None:
+    found = devices(generate(seed, DRIVERS))
+    fixed = {device.options["id"] for device in found if device.options.get("hotplug") == "off"}
+    assert not any("sriov_max_vfs" in device.options and device.options["bus"] in fixed for device in found)
+
+
+@given(SEEDS)
 def test_a_machine_can_carry_it(seed: int) -> None:
     found = devices(generate(seed, DRIVERS))
     with_children = {device.options["bus"] for device in found}
@@ -120,6 +127,7 @@ def test_a_driver_that_qemu_lacks_is_not_asked_for(seed: int) -> None:
     given_drivers = [device.driver for device in devices(generate(seed, lacking))]
     assert not {"igb", "bochs-display"} & set(given_drivers)
     assert len(given_drivers) == len(devices(generate(seed, DRIVERS)))
+    assert generate(seed, lacking).kernel_parameters == generate(seed, DRIVERS).kernel_parameters
 
 
 @pytest.mark.parametrize(
@@ -130,6 +138,7 @@ def test_a_driver_that_qemu_lacks_is_not_asked_for(seed: int) -> None:
         ("default_bus_bypass_iommu=on", False),
         ("disable-acs=on", False),
         ("sriov_max_vfs=", False),
+        ("igb", False),
         ("x3130-upstream", False),
         ("pci-bridge", False),
         ("pci=disable_acs_redir=0000:", False),
