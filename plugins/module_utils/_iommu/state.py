@@ -45,10 +45,11 @@ def read_iommu_state(
 
     ``boot`` is what ``read_boot_state`` gives. Groups are predicted for the command line that counts: the running one
     while the IOMMU is on, else that of the next boot; with ``what_if`` besides, as a patched kernel would form them.
+    Then the kernels are looked into as well.
     """
     running, following = boot["running"], boot["next_boot"]
     iommu = read_iommu(root, devices, running)
-    support = read_override_support(root, run, running, following, _next_release(root, boot))
+    support = read_override_support(root, run, running, following, _next_release(root, boot), what_if is not None)
     counts, arguments = ("running", running) if iommu["enabled"] else ("next_boot", following)
     override = Override.from_command_line(arguments) if support[counts]["effective"] else None
     platform = read_platform(root, run, devices)

@@ -41,18 +41,18 @@ class Surroundings:
     @property
     def interrupt_remapping(self) -> bool | None:
         """``None`` where it cannot be known: the IOMMU is off, or the architecture shows it elsewhere."""
-        remapping: bool | None = self.iommu.get("interrupt_remapping")
+        remapping: bool | None = self.iommu["interrupt_remapping"]
         return remapping
 
     @property
     def unsafe_interrupts_allowed(self) -> bool:
         """Whether a person loaded VFIO so that it does without remapped interrupts."""
-        return bool(self.iommu.get("vfio_parameters", {}).get("allow_unsafe_interrupts"))
+        return bool(self.iommu["vfio_parameters"]["allow_unsafe_interrupts"])
 
     @property
     def denylist_disabled(self) -> bool:
         """Whether a person loaded vfio-pci so that it takes the models on its denylist."""
-        return bool(self.iommu.get("vfio_parameters", {}).get("disable_denylist"))
+        return bool(self.iommu["vfio_parameters"]["disable_denylist"])
 
     def mates(self, device: Device) -> tuple[Device, ...]:
         """The other members of the device's IOMMU group, bridges included; none where it has no group."""
@@ -81,7 +81,7 @@ class Surroundings:
     def _group_of(self) -> dict[Address, int]:
         if self.iommu_enabled:
             return {device.address: device.iommu_group for device in self.devices if device.iommu_group is not None}
-        predicted = enumerate(self.iommu.get("predicted_groups", ()))
+        predicted = enumerate(self.iommu["predicted_groups"])
         return {Address.parse(member): number for number, group in predicted for member in group["devices"]}
 
     @functools.cached_property
@@ -105,7 +105,7 @@ class Surroundings:
         # The kernel's "direct-relaxable" regions do not keep a device from a guest (include/linux/iommu.h).
         return {
             group["id"]: f"{region['start']}-{region['end']}"
-            for group in self.iommu.get("groups", ())
+            for group in self.iommu["groups"]
             for region in group["reserved_regions"]
             if region["type"] == "direct"
         }

@@ -18,6 +18,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.isolation import parting_advice
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
     HostState,
@@ -53,11 +54,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
     facts = host.facts[NAME]
     refusals = [refusal for device, keys in chosen.values() for refusal in refusals_for(device, host, keys, chosen)]
+    warnings = tuple(_advice(host, chosen, refusals))
     try:
         present = present_table(host)
         target = target_table(host, selected)
     except HostStateError as exc:
-        return Verdict(refusals=(*refusals, Refusal(None, str(exc))))
+        return Verdict(refusals=(*refusals, Refusal(None, str(exc))), warnings=warnings)
     refusals += _host_refusals(host, target)
     arguments = judge_arguments(host, OWNER, arguments_of(target), (GENERATION_PARAMETER,))
     changes = [*_device_changes(host, present, chosen), *_file_changes(facts, target), *arguments.changes]
@@ -66,6 +68,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     return Verdict(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
+        warnings=warnings,
         assumptions=_assumptions(host, chosen),
         pending_reboot=not changes and not missed and (bool(unbound) or arguments.pending_reboot),
         apply={
@@ -117,6 +120,15 @@ def target_files(host: HostState, target: Table | None) -> dict[str, str]:
     if target is None:
         return {}
     return {file.path: digest(file.content) for file in boot_files(target, host.facts[NAME]["generators"])}
+
+
+def _advice(host: HostState, chosen: t.Collection[Address], refusals: t.Iterable[Refusal]) -> t.Iterator[str]:
+    """What would help where functions that are not selected stand in the way."""
+    selected = {str(address) for address in chosen}
+    if any(refusal.device is not None and refusal.device not in selected for refusal in refusals):
+        advice = parting_advice(host, chosen)
+        if advice is not None:
+            yield advice
 
 
 def _allow_by_name(wanted: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,23 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 
 BOOT_ID = "11111111-1111-4111-8111-111111111111"
+# An IOMMU that is on, as ``read_iommu_state`` gives it; groups are read from the devices.
+IOMMU_ON: Mapping[str, Any] = {
+    "enabled": True,
+    "reason": None,
+    "hardware": "dmar",
+    "vendor": "GenuineIntel",
+    "interrupt_remapping": True,
+    "groups": [],
+    "predicted_groups": [],
+    "platform": {"ivrs": False, "pch_workaround": None},
+    "acs_override": {
+        "running": {"requested": [], "patched": None, "evidence": "not looked at", "effective": False},
+        "next_boot": {"kernel": "", "requested": [], "patched": None, "evidence": "not looked at", "effective": False},
+    },
+    "vfio_parameters": {"allow_unsafe_interrupts": False, "disable_denylist": False},
+}
+
 _ENTRY = {"default": False, "rescue": False, "managed": True}
 
 
@@ -38,7 +55,7 @@ def host_with(
         cpu_vendor="GenuineIntel",
         boot_id=BOOT_ID,
         devices=(),
-        iommu={},
+        iommu=dict(IOMMU_ON),
         boot={
             "running": running.split(),
             "next_boot": lines[0],

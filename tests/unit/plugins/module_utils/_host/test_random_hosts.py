@@ -21,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs i
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import DEVICE_KEYS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import judge
 from tests.unit.plugins.host_tree import HostTree
+from tests.unit.plugins.planned_host import IOMMU_ON
 from tests.unit.plugins.random_host import ROOT_PORT, RandomHost
 
 # Thousands of hosts take minutes; VIRTFLEET_EXAMPLES asks for them.
@@ -57,9 +58,7 @@ def test_exactly_what_the_host_stands_on_is_refused(data: st.DataObject) -> None
         dependencies = read_dependencies(tree.root, devices)
     selected = set(data.draw(st.lists(st.sampled_from(sorted(host.groups)), unique=True)))
     allow = set(data.draw(st.lists(st.sampled_from(sorted(DEVICE_KEYS)), unique=True)))
-    around = Surroundings(
-        devices, dependencies, {"enabled": True}, selected={Address.parse(address) for address in selected}
-    )
+    around = Surroundings(devices, dependencies, IOMMU_ON, selected={Address.parse(address) for address in selected})
     for device in devices:
         address = str(device.address)
         found = {(refusal.device, refusal.allow) for refusal in judge(device, around, allow)}

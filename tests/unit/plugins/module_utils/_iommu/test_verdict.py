@@ -13,9 +13,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.verdi
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
+from tests.unit.plugins.planned_host import IOMMU_ON
 
 ONBOARD = "0000:00:02.0"
 PORT, GPU, AUDIO, NIC, XHCI = "0000:00:01.0", "0000:01:00.0", "0000:01:00.1", "0000:02:00.0", "0000:00:14.0"
+SAFE = IOMMU_ON["vfio_parameters"]
 PLAIN_REGION = {"start": "0xfee00000", "end": "0xfeefffff", "type": "msi"}
 
 
@@ -37,7 +39,8 @@ def slot(group: int | None = 1) -> list[Device]:
 
 def iommu(*regions: dict[str, str], enabled: bool = True, number: int = 1, **more: Any) -> dict[str, Any]:
     groups = [{"id": number, "reserved_regions": [PLAIN_REGION, *regions]}] if enabled else []
-    return {"enabled": enabled, "interrupt_remapping": True if enabled else None, "groups": groups, **more}
+    remapping = True if enabled else None
+    return {**IOMMU_ON, "enabled": enabled, "interrupt_remapping": remapping, "groups": groups, **more}
 
 
 def judged(
@@ -100,7 +103,7 @@ def test_a_region_of_another_group_does_not_count() -> None:
 def test_a_model_that_vfio_denies_is_refused_unless_a_person_disabled_the_list() -> None:
     card = function(NIC, "0b40", 1, "8086:37c8")
     assert rules(judged([card], NIC)) == ["VFIO-DENYLIST"]
-    assert rules(judged([card], NIC, iommu(vfio_parameters={"disable_denylist": True}))) == []
+    assert rules(judged([card], NIC, iommu(vfio_parameters={**SAFE, "disable_denylist": True}))) == []
     # The number alone is nobody's.
     assert rules(judged([function(NIC, "0b40", 1, "1af4:37c8")], NIC)) == []
 
@@ -112,7 +115,7 @@ def test_a_model_that_vfio_denies_is_refused_unless_a_person_disabled_the_list()
 def test_interrupts_that_are_not_remapped_are_a_persons_own_choice(
     remapping: bool | None, allowed: bool, expected: list[str]
 ) -> None:
-    state = {**iommu(vfio_parameters={"allow_unsafe_interrupts": allowed}), "interrupt_remapping": remapping}
+    state = {**iommu(vfio_parameters={**SAFE, "allow_unsafe_interrupts": allowed}), "interrupt_remapping": remapping}
     assert rules(judged([function(NIC, "0200", 1)], NIC, state)) == expected
 
 

@@ -32,6 +32,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import read_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 from tests.unit.plugins.fake_kernel import RELEASE, FakeKernel
+from tests.unit.plugins.planned_host import IOMMU_ON
 
 FIRST, TWIN, PORT = "0000:01:00.0", "0000:02:00.0", "0000:00:02.0"
 
@@ -352,7 +353,7 @@ def read(kernel: FakeKernel) -> HostState:
         cpu_vendor="GenuineIntel",
         boot_id="b",
         devices=read_devices(kernel.root, ledger),
-        iommu={"enabled": True},
+        iommu=dict(IOMMU_ON),
         boot={
             "running": running,
             "next_boot": arguments,

@@ -53,8 +53,7 @@ def host() -> HostState:
             "free_pages": {},
         },
     }
-    iommu = {"enabled": True, "hardware": "dmar", "reason": None}
-    return dataclasses.replace(host_with(facts), devices=(GPU,), iommu=iommu)
+    return dataclasses.replace(host_with(facts), devices=(GPU,))
 
 
 def reasons(plan: Plan, component: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.iommu import decide
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
-from tests.unit.plugins.planned_host import host_with
+from tests.unit.plugins.planned_host import IOMMU_ON, host_with
 
 INTEL, AMD = "GenuineIntel", "AuthenticAMD"
 ON = {"enabled": True}
@@ -20,7 +20,7 @@ PASSTHROUGH = {"enabled": True, "passthrough_mode": True}
 
 
 def host(vendor: str = INTEL, table: str | None = "dmar", active: bool = True, why: str = "", **more: Any) -> HostState:
-    iommu = {"enabled": active, "hardware": table, "reason": None if active else why}
+    iommu = {**IOMMU_ON, "enabled": active, "hardware": table, "reason": None if active else why}
     return dataclasses.replace(host_with({}, **more), cpu_vendor=vendor, iommu=iommu)
 
 

@@ -28,6 +28,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide, refusals_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import SCRIPT_PATH, boot_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table
+from tests.unit.plugins.planned_host import IOMMU_ON
 
 IDENTITY = Identity("8086", "10d3", "8086", "0000")
 NIC = Device(Address.parse("0000:01:00.0"), IDENTITY, "0200", driver="e1000e", native_driver="e1000e", iommu_group=1)
@@ -77,7 +78,7 @@ def host(
         cpu_vendor="GenuineIntel",
         boot_id="b",
         devices=devices,
-        iommu={"enabled": enabled},
+        iommu={**IOMMU_ON, "enabled": enabled},
         boot={
             "running": running.split(),
             "next_boot": ["ro", *arguments],

@@ -14,6 +14,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import judge
+from tests.unit.plugins.planned_host import IOMMU_ON
 
 NIC = Device(
     Address.parse("0000:01:00.0"), Identity("8086", "10d3", "8086", "0000"), "0200", driver="e1000e", iommu_group=1
@@ -26,7 +27,7 @@ CONFIGURED = Dependency("0000:01:00.0", "configured_nic", "is eth0: has addresse
 
 def judged(device: Device, allow: t.Collection[str] = (), **around: t.Any) -> list[tuple[str | None, str | None]]:
     devices = around.pop("devices", [device])
-    iommu = {"enabled": around.pop("iommu_enabled", True)}
+    iommu = {**IOMMU_ON, "enabled": around.pop("iommu_enabled", True)}
     surroundings = Surroundings(devices, around.pop("dependencies", []), iommu, **around)
     return [(refusal.device, refusal.allow) for refusal in judge(device, surroundings, allow)]
 
