@@ -137,6 +137,17 @@ def test_a_tunnel_to_the_controller_is_carried_by_the_default_route(tmp_path: Pa
     }
 
 
+def test_a_tunnel_is_no_port_of_open_vswitch(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    tree.build_interface(tree.interface("ovs-system", None), net(tree, "eno2"))
+    (tree.interface("wg0", None) / "uevent").write_text("DEVTYPE=wireguard\n")
+    tree.write("/proc/net/route", HEADER + default("eno1") + route("wg0", *STORAGE_NET))
+    assert found(tree, "192.168.7.9") == {
+        ("0000:01:00.0", "management_nic", "management_nic"),
+        ("0000:02:00.0", "configured_nic", "configured_nic"),
+    }
+
+
 def test_where_no_route_leads_to_the_controller_every_configured_card_may(tmp_path: Path) -> None:
     # Routes of other tables (policy routing, VRF) are not in the file.
     tree = two_cards(tmp_path)
