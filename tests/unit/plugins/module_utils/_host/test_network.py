@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import session_from
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import read_routes
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from tests.unit.plugins.host_tree import HostTree
@@ -191,6 +192,7 @@ def test_unreachable_routes_lead_nowhere(tmp_path: Path) -> None:
     zeros = "0" * 32
     tree.write("/proc/net/route", HEADER + route("*", *LAN).replace("\t0001\t", "\t0201\t"))
     tree.write("/proc/net/ipv6_route", f"{zeros} 00 {zeros} 00 {zeros} ffffffff 1 0 00200200 lo\n")
+    assert read_routes(tree.root) == []
     assert found(tree, "2001:db8::7") == set()
 
 
