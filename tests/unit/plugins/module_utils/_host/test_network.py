@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import session_from
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import read_routes
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from tests.unit.plugins.host_tree import HostTree
@@ -137,6 +138,17 @@ def test_a_tunnel_to_the_controller_is_carried_by_the_default_route(tmp_path: Pa
     }
 
 
+def test_a_tunnel_is_no_port_of_open_vswitch(tmp_path: Path) -> None:
+    tree = two_cards(tmp_path)
+    tree.build_interface(tree.interface("ovs-system", None), net(tree, "eno2"))
+    (tree.interface("wg0", None) / "uevent").write_text("DEVTYPE=wireguard\n")
+    tree.write("/proc/net/route", HEADER + default("eno1") + route("wg0", *STORAGE_NET))
+    assert found(tree, "192.168.7.9") == {
+        ("0000:01:00.0", "management_nic", "management_nic"),
+        ("0000:02:00.0", "configured_nic", "configured_nic"),
+    }
+
+
 def test_where_no_route_leads_to_the_controller_every_configured_card_may(tmp_path: Path) -> None:
     # Routes of other tables (policy routing, VRF) are not in the file.
     tree = two_cards(tmp_path)
@@ -180,6 +192,7 @@ def test_unreachable_routes_lead_nowhere(tmp_path: Path) -> None:
     zeros = "0" * 32
     tree.write("/proc/net/route", HEADER + route("*", *LAN).replace("\t0001\t", "\t0201\t"))
     tree.write("/proc/net/ipv6_route", f"{zeros} 00 {zeros} 00 {zeros} ffffffff 1 0 00200200 lo\n")
+    assert read_routes(tree.root) == []
     assert found(tree, "2001:db8::7") == set()
 
 
