@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.names import PciNames
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices, read_functions
 from tests.unit.plugins.config_spaces import EXT_CAP_SRIOV, ROOT_PORT, acs, config_space, pcie
 from tests.unit.plugins.host_tree import HostTree, with_serial
@@ -147,6 +148,8 @@ def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path)
     tree = HostTree(tmp_path)
     tree.function("0000:01:00.0", "8086:10d3")
     tree.function("0000:02:00.0", "10ec:8168", "0c0330")
+    # The interface 30 of a USB controller is no sub-class 30.
+    tree.function("0000:03:00.0", "8086:ffff", "0c3000")
     tree.write(
         "/usr/share/misc/pci.ids",
         "# header\n8085  Other\n\t10d3  Wrong\n8086  Intel Corporation\n\t10d2  Near\n\t10d3  82574L\n"
@@ -154,7 +157,15 @@ def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path)
         "\t03  USB controller\n\t\t30  XHCI",
     )
     found = [(device.name, device.class_name) for device in read_devices(tree.root, Ledger(), names=True)]
-    assert found == [("Intel Corporation 82574L", "Ethernet controller"), (None, "USB controller")]
+    assert found == [
+        ("Intel Corporation 82574L", "Ethernet controller"),
+        (None, "USB controller"),
+        ("Intel Corporation", None),
+    ]
+
+
+def test_the_very_first_line_of_pci_ids_counts() -> None:
+    assert PciNames("8086  Intel Corporation\n").device_name(Identity("8086", "10d3", "0", "0")) == "Intel Corporation"
 
 
 def test_config_space_fills_the_fields_that_decide_grouping(tmp_path: Path) -> None:
@@ -183,6 +194,16 @@ def test_a_pf_its_vf_and_where_their_memory_lies(tmp_path: Path) -> None:
     found = read_one(tree, "0000:01:10.0")
     assert (found.sriov_totalvfs, str(found.physfn)) == (None, "0000:01:00.0")
     assert (found.bar_above_4g, found.power_state) == (True, "D3hot")
+
+
+@pytest.mark.parametrize("size", [0, 64])
+def test_a_pf_shows_its_vfs_also_to_users_who_cannot_see_its_capabilities(tmp_path: Path, size: int) -> None:
+    tree = HostTree(tmp_path)
+    pf = tree.function("0000:01:00.0", sriov_totalvfs="64", sriov_numvfs="0")
+    (pf / "config").write_bytes(config_space([pcie(0)], [(EXT_CAP_SRIOV, bytes(60))], size=size))
+    found = read_one(tree, "0000:01:00.0")
+    assert (found.sriov_totalvfs, found.sriov_numvfs) == (64, 0)
+    assert found.gaps
 
 
 def test_the_root_port_of_a_device_behind_vmd_is_in_its_own_domain(tmp_path: Path) -> None:
