@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.names import PciNames
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices, read_functions
 from tests.unit.plugins.config_spaces import EXT_CAP_SRIOV, ROOT_PORT, acs, config_space, pcie
 from tests.unit.plugins.host_tree import HostTree, with_serial
-from tests.unit.plugins.large_host import build_large_host
+from tests.unit.plugins.large_host import FUNCTIONS_PER_CARD, build_large_host
 
 IDENTITY = {
     "vendor_id": "8086",
@@ -328,29 +329,28 @@ class _Opens:
             self.count += 1
 
 
-def test_opens_grow_with_the_functions_and_stay_few(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def card_with_vfs(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    return build_large_host(tmp_path_factory.mktemp("large"), FUNCTIONS_PER_CARD)
+
+
+def test_few_files_are_opened_for_a_function(card_with_vfs: Root) -> None:
     opens = _Opens()
-    counts = []
-    for functions in (256, 512):
-        root = build_large_host(tmp_path / str(functions), functions)
-        opens.count, opens.counting = 0, True
-        read_devices(root, Ledger())
-        opens.counting = False
-        counts.append(opens.count)
-    # The directory and nine attributes; an interface of each eighth function adds two or three.
-    assert (counts[1] - counts[0]) / 256 < 11
+    opens.counting = True
+    read_devices(card_with_vfs, Ledger())
+    opens.counting = False
+    # The directory, its eight attributes and a try for one more; an interface of each eighth VF adds two or three.
+    assert FUNCTIONS_PER_CARD < opens.count < 11 * FUNCTIONS_PER_CARD
 
 
-def test_of_a_long_config_space_only_what_matters_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = build_large_host(tmp_path, 256)
-    read: list[int] = []
-
+def test_of_a_long_config_space_only_what_matters_is_read(card_with_vfs: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.pread
+    sizes: list[int] = []
 
     def counted(descriptor: int, size: int, offset: int) -> bytes:
-        read.append(size)
+        sizes.append(size)
         return real(descriptor, size, offset)
 
     monkeypatch.setattr(os, "pread", counted)
-    read_devices(root, Ledger())
-    assert sum(read) / 256 < 1024
+    assert all(device.pcie_type for device in read_devices(card_with_vfs, Ledger()))
+    assert sum(sizes) < 1024 * FUNCTIONS_PER_CARD
