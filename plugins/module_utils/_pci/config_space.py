@@ -209,12 +209,9 @@ class ConfigSpace:
     @property
     def bars_above_4g(self) -> bool:
         """Whether a 64-bit BAR points above 4 GiB. VFs have none here: sysfs ``resource`` knows theirs."""
+        # The upper half of a 64-bit BAR that is read as one itself is zero here: another value has decided before.
         end = _BARS + 4 * _BAR_COUNT.get(self.header_type, 0) if self.answers else _BARS
-        offset = _BARS
-        while offset + 8 <= end:
-            if self.u32(offset) & _BAR_TYPE == _BAR_MEMORY_64:
-                if self.u32(offset + 4):
-                    return True
-                offset += 4
-            offset += 4
-        return False
+        return any(
+            self.u32(offset) & _BAR_TYPE == _BAR_MEMORY_64 and self.u32(offset + 4) != 0
+            for offset in range(_BARS, end - 4, 4)
+        )

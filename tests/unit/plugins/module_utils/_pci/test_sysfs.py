@@ -13,12 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.names import PciNames
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices, read_functions
 from tests.unit.plugins.config_spaces import EXT_CAP_SRIOV, ROOT_PORT, acs, config_space, pcie
 from tests.unit.plugins.host_tree import HostTree, with_serial
-from tests.unit.plugins.large_host import build_large_host
+from tests.unit.plugins.large_host import FUNCTIONS_PER_CARD, build_large_host
 
 IDENTITY = {
     "vendor_id": "8086",
@@ -147,6 +149,8 @@ def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path)
     tree = HostTree(tmp_path)
     tree.function("0000:01:00.0", "8086:10d3")
     tree.function("0000:02:00.0", "10ec:8168", "0c0330")
+    # The interface 30 of a USB controller is no sub-class 30.
+    tree.function("0000:03:00.0", "8086:ffff", "0c3000")
     tree.write(
         "/usr/share/misc/pci.ids",
         "# header\n8085  Other\n\t10d3  Wrong\n8086  Intel Corporation\n\t10d2  Near\n\t10d3  82574L\n"
@@ -154,7 +158,15 @@ def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path)
         "\t03  USB controller\n\t\t30  XHCI",
     )
     found = [(device.name, device.class_name) for device in read_devices(tree.root, Ledger(), names=True)]
-    assert found == [("Intel Corporation 82574L", "Ethernet controller"), (None, "USB controller")]
+    assert found == [
+        ("Intel Corporation 82574L", "Ethernet controller"),
+        (None, "USB controller"),
+        ("Intel Corporation", None),
+    ]
+
+
+def test_the_very_first_line_of_pci_ids_counts() -> None:
+    assert PciNames("8086  Intel Corporation\n").device_name(Identity("8086", "10d3", "0", "0")) == "Intel Corporation"
 
 
 def test_config_space_fills_the_fields_that_decide_grouping(tmp_path: Path) -> None:
@@ -183,6 +195,16 @@ def test_a_pf_its_vf_and_where_their_memory_lies(tmp_path: Path) -> None:
     found = read_one(tree, "0000:01:10.0")
     assert (found.sriov_totalvfs, str(found.physfn)) == (None, "0000:01:00.0")
     assert (found.bar_above_4g, found.power_state) == (True, "D3hot")
+
+
+@pytest.mark.parametrize("size", [0, 64])
+def test_a_pf_shows_its_vfs_also_to_users_who_cannot_see_its_capabilities(tmp_path: Path, size: int) -> None:
+    tree = HostTree(tmp_path)
+    pf = tree.function("0000:01:00.0", sriov_totalvfs="64", sriov_numvfs="0")
+    (pf / "config").write_bytes(config_space([pcie(0)], [(EXT_CAP_SRIOV, bytes(60))], size=size))
+    found = read_one(tree, "0000:01:00.0")
+    assert (found.sriov_totalvfs, found.sriov_numvfs) == (64, 0)
+    assert found.gaps
 
 
 def test_the_root_port_of_a_device_behind_vmd_is_in_its_own_domain(tmp_path: Path) -> None:
@@ -308,29 +330,28 @@ class _Opens:
             self.count += 1
 
 
-def test_opens_grow_with_the_functions_and_stay_few(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def card_with_vfs(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    return build_large_host(tmp_path_factory.mktemp("large"), FUNCTIONS_PER_CARD)
+
+
+def test_few_files_are_opened_for_a_function(card_with_vfs: Root) -> None:
     opens = _Opens()
-    counts = []
-    for functions in (256, 512):
-        root = build_large_host(tmp_path / str(functions), functions)
-        opens.count, opens.counting = 0, True
-        read_devices(root, Ledger())
-        opens.counting = False
-        counts.append(opens.count)
-    # The directory and nine attributes; an interface of each eighth function adds two or three.
-    assert (counts[1] - counts[0]) / 256 < 11
+    opens.counting = True
+    read_devices(card_with_vfs, Ledger())
+    opens.counting = False
+    # The directory, its eight attributes and a try for one more; an interface of each eighth VF adds two or three.
+    assert FUNCTIONS_PER_CARD < opens.count < 11 * FUNCTIONS_PER_CARD
 
 
-def test_of_a_long_config_space_only_what_matters_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = build_large_host(tmp_path, 256)
-    read: list[int] = []
-
+def test_of_a_long_config_space_only_what_matters_is_read(card_with_vfs: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.pread
+    sizes: list[int] = []
 
     def counted(descriptor: int, size: int, offset: int) -> bytes:
-        read.append(size)
+        sizes.append(size)
         return real(descriptor, size, offset)
 
     monkeypatch.setattr(os, "pread", counted)
-    read_devices(root, Ledger())
-    assert sum(read) / 256 < 1024
+    assert all(device.pcie_type for device in read_devices(card_with_vfs, Ledger()))
+    assert sum(sizes) < 1024 * FUNCTIONS_PER_CARD
