@@ -53,8 +53,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         return Verdict()
     chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
     facts = host.facts[NAME]
-    refusals = [refusal for device, keys in chosen.values() for refusal in refusals_for(device, host, keys, chosen)]
-    warnings = tuple(_advice(host, chosen, refusals))
+    around = _surroundings(host, chosen)
+    refusals = [refusal for device, keys in chosen.values() for refusal in _refusals(device, host, around, keys)]
+    warnings = (
+        *(warning for device, _keys in chosen.values() for warning in guard.warnings(device, around)),
+        *_advice(host, chosen, refusals),
+    )
     try:
         present = present_table(host)
         target = target_table(host, selected)
@@ -69,7 +73,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
         warnings=warnings,
-        assumptions=_assumptions(host, chosen),
+        assumptions=tuple(_assumptions(around, (device for device, _keys in chosen.values()))),
         pending_reboot=not changes and not missed and (bool(unbound) or arguments.pending_reboot),
         apply={
             "devices": [_for_writer(device, keys) for _address, (device, keys) in sorted(chosen.items())],
@@ -79,17 +83,17 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     )
 
 
-def refusals_for(
-    device: Device, host: HostState, allow: t.Collection[str], selected: t.Collection[Address] = ()
-) -> list[Refusal]:
-    """Every reason why ``device`` stays with the host; ``selected`` are the functions that move together with it."""
-    around = Surroundings(
+def _surroundings(host: HostState, selected: t.Collection[Address]) -> Surroundings:
+    return Surroundings(
         devices=host.devices,
         dependencies=host.dependencies,
-        builtin_drivers=host.facts.get(NAME, {}).get("builtin_drivers", ()),
+        builtin_drivers=host.facts[NAME]["builtin_drivers"],
         selected=selected,
         iommu=host.iommu,
     )
+
+
+def _refusals(device: Device, host: HostState, around: Surroundings, allow: t.Collection[str]) -> list[Refusal]:
     refusals = guard.judge(device, around, allow)
     recorded = host.ledger.section("devices").get(str(device.address))
     if recorded is not None and guard.ALLOW_IDENTITY not in allow:
@@ -218,10 +222,13 @@ def _missed(host: HostState, target: Table | None, unbound: t.Iterable[Device]) 
         )
 
 
-def _assumptions(host: HostState, chosen: t.Iterable[Address]) -> tuple[str, ...]:
-    if host.iommu["enabled"]:
-        return ()
-    return tuple(f"{address}: the IOMMU is off now, groups are decided by the next boot" for address in sorted(chosen))
+def _assumptions(around: Surroundings, chosen: t.Iterable[Device]) -> t.Iterator[str]:
+    if around.iommu_enabled:
+        return
+    for device in chosen:
+        mates = ", ".join(str(mate.address) for mate in around.mates(device) if not mate.is_bridge)
+        group = f"share its IOMMU group with {mates}" if mates else "be alone in its IOMMU group"
+        yield f"{device.address}: the IOMMU is off now; by prediction it will {group}, the next boot decides"
 
 
 def _for_writer(device: Device, allow: t.Iterable[str]) -> dict[str, t.Any]:

@@ -28,3 +28,8 @@ def judge(device: Device, around: Surroundings, allow: t.Collection[str]) -> lis
         for finding in findings(device, around)
         if not finding.warns and (finding.allow is None or finding.allow not in allow)
     ]
+
+
+def warnings(device: Device, around: Surroundings) -> list[str]:
+    """What is worth knowing before ``device`` goes, and forbids nothing."""
+    return [finding.reason for finding in findings(device, around) if finding.warns]

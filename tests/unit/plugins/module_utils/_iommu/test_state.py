@@ -11,7 +11,6 @@ from pathlib import Path
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state import read_iommu_state
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from tests.unit.plugins.host_tree import HostTree
 from tests.unit.plugins.iommu_cases import bridge, function
 
@@ -45,7 +44,7 @@ class Host:
             "next_boot": following.split(),
             "entries": [{"kernel": "6.1", "default": True}],
         }
-        return read_iommu_state(self.tree.root, _no_program, t.cast("list[Device]", self.devices), boot, what_if)
+        return read_iommu_state(self.tree.root, _no_program, self.devices, boot, what_if)
 
 
 def _no_program(argv: t.Sequence[str], cwd: str | None = None) -> CommandResult:

@@ -25,7 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     HostState,
     Verdict,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide, refusals_for
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import SCRIPT_PATH, boot_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table
 from tests.unit.plugins.planned_host import IOMMU_ON
@@ -261,14 +261,37 @@ def test_a_group_goes_as_a_whole() -> None:
     blocked = judged(host(NIC, MATE), NIC)
     assert [refusal.device for refusal in blocked.refusals] == ["0000:01:00.1"]
     assert judged(host(NIC, MATE), NIC, MATE).status == DRIFT
-    assert [refusal.device for refusal in refusals_for(NIC, host(NIC, MATE), ())] == ["0000:01:00.1"]
+    (warning,) = blocked.warnings
+    assert "ACS override" in warning
+
+
+def test_a_display_without_reset_is_a_warning() -> None:
+    card = dataclasses.replace(NIC, class_code="0300", resettable=False)
+    other = dataclasses.replace(card, address=Address.parse("0000:00:02.0"), iommu_group=9)
+    verdict = judged(host(card, other), card)
+    assert verdict.status == DRIFT
+    assert "cannot be reset" in verdict.warnings[0]
 
 
 def test_groups_of_an_iommu_that_is_off_are_an_assumption() -> None:
     off = dataclasses.replace(NIC, iommu_group=None)
     verdict = judged(host(off, enabled=False), off)
     assert verdict.status == DRIFT
-    assert verdict.assumptions == ("0000:01:00.0: the IOMMU is off now, groups are decided by the next boot",)
+    assert verdict.assumptions == (
+        "0000:01:00.0: the IOMMU is off now; by prediction it will be alone in its IOMMU group, the next boot decides",
+    )
+
+
+def test_a_predicted_group_is_judged_and_said() -> None:
+    off, mate = (dataclasses.replace(device, iommu_group=None) for device in (NIC, MATE))
+    state = host(off, mate, enabled=False)
+    predicted = [{"devices": [str(off.address), str(mate.address)], "reasons": ["no ACS"]}]
+    state = dataclasses.replace(state, iommu={**state.iommu, "predicted_groups": predicted})
+    blocked = judged(state, off)
+    assert [(refusal.device, refusal.allow) for refusal in blocked.refusals] == [("0000:01:00.1", "predicted_group")]
+    together = judged(state, off, mate)
+    assert together.status == DRIFT
+    assert "by prediction it will share its IOMMU group with 0000:01:00.1" in together.assumptions[0]
 
 
 @pytest.mark.parametrize(
