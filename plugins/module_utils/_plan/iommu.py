@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import key
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL, TURNED_OFF
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import PARAMETER
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
@@ -60,7 +61,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     return Verdict(
         changes=judged.changes,
         refusals=tuple(refusals),
-        warnings=tuple(_without_effect(host)),
+        warnings=(*_without_effect(host), *_override_warnings(host), *_contradictions(host)),
         assumptions=assumptions,
         pending_reboot=pending,
         apply={"kernel_args": arguments},
@@ -76,6 +77,29 @@ def _without_effect(host: HostState) -> t.Iterator[str]:
             yield "'amd_iommu=on' on the command line is no value that the kernel knows: it can go"
         elif other is not None and key(argument) == other:
             yield f"'{argument}' on the command line has no effect here: this host's IOMMU is of another vendor"
+
+
+def _override_warnings(host: HostState) -> t.Iterator[str]:
+    for when, what in (("running", "the running kernel"), ("next_boot", "the kernel that boots next")):
+        support = host.iommu["acs_override"][when]
+        if not support["requested"]:
+            continue
+        words = ",".join(support["requested"])
+        if support["effective"]:
+            yield (
+                f"'{PARAMETER}={words}': {what} takes IOMMU groups apart that only look isolated, their devices may "
+                f"reach each other ({support['evidence']})"
+            )
+        elif support["effective"] is False:
+            yield f"'{PARAMETER}={words}' does nothing: {what} ignores it ({support['evidence']})"
+        else:
+            yield f"'{PARAMETER}={words}': whether {what} knows it cannot be told ({support['evidence']})"
+
+
+def _contradictions(host: HostState) -> t.Iterator[str]:
+    for difference in host.iommu["prediction_differs"]:
+        predicted = " and ".join(f"[{', '.join(group)}]" for group in difference["predicted"])
+        yield f"IOMMU group [{', '.join(difference['devices'])}] was predicted as {predicted}: {difference['hint']}"
 
 
 def _turned_off(host: HostState) -> t.Iterator[Refusal]:

@@ -24,6 +24,7 @@ IOMMU_ON: Mapping[str, Any] = {
     "interrupt_remapping": True,
     "groups": [],
     "predicted_groups": [],
+    "prediction_differs": [],
     "platform": {"ivrs": False, "pch_workaround": None},
     "acs_override": {
         "running": {"requested": [], "patched": None, "evidence": "not looked at", "effective": False},

@@ -137,6 +137,28 @@ def test_parameters_without_effect_are_said_and_left_alone(vendor: str, table: s
     assert not any(argument in f"{change.before} {change.after}" for change in verdict.changes)
 
 
+@pytest.mark.parametrize(
+    ("effective", "said"),
+    [(True, "only look isolated"), (False, "does nothing: the running kernel ignores it"), (None, "cannot be told")],
+)
+def test_an_override_is_never_silent(effective: bool | None, said: str) -> None:
+    support = {"requested": ["downstream"], "patched": effective, "evidence": "the log", "effective": effective}
+    present = host(entries=["ro intel_iommu=on"])
+    overridden = {**present.iommu, "acs_override": {**present.iommu["acs_override"], "running": support}}
+    (warning,) = decide(ON, dataclasses.replace(present, iommu=overridden), {}).warnings
+    assert "'pcie_acs_override=downstream'" in warning
+    assert said in warning
+    assert "the log" in warning
+
+
+def test_a_group_that_was_predicted_otherwise_is_said_with_both_sides() -> None:
+    difference = {"devices": ["0000:01:00.0", "0000:02:00.0"], "predicted": [["0000:01:00.0"], ["0000:02:00.0"]]}
+    present = host()
+    differing = {**present.iommu, "prediction_differs": [{**difference, "hint": "coarser"}]}
+    (warning,) = decide(ON, dataclasses.replace(present, iommu=differing), {}).warnings
+    assert "[0000:01:00.0, 0000:02:00.0] was predicted as [0000:01:00.0] and [0000:02:00.0]: coarser" in warning
+
+
 def test_parameters_of_this_vendor_are_no_matter() -> None:
     assert decide(ON, host(entries=["ro intel_iommu=on,sm_on"], running="ro intel_iommu=on,sm_on"), {}).warnings == ()
 
