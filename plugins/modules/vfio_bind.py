@@ -105,7 +105,9 @@ options:
       - Keys of refusals that are permitted for all of O(devices), see RV(refusals). Keys that belong to one device are
         better named there.
       - Known here are what the host needs (V(configured_nic), V(management_nic), V(storage), V(boot_vga),
-        V(last_display), V(framebuffer), V(bmc), V(serial_console), V(only_keyboard), V(in_use)),
+        V(last_display), V(framebuffer), V(bmc), V(serial_console), V(only_keyboard), V(in_use)), what a guest would
+        have to live with (V(no_reset), V(unsafe_interrupts), V(denylisted)),
+        V(predicted_group) (while the IOMMU is off, another function of the group works for the host),
         V(runtime_gpu) (move a display on the running host), V(builtin_driver) (its driver is part of the kernel and
         probes first) and V(changed_identity) (another card sits at the address than the one that was configured).
     type: list
