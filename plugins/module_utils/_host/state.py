@@ -22,7 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt import state as libvirt_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import state as vfio_state
 
 
@@ -56,8 +56,10 @@ def read_host(
     """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``, or not in
     ``components`` where that is given."""
     ledger = Ledger.read(root)
-    devices = read_devices(root, ledger)
+    reading = read_functions(root, ledger)
+    devices = reading.devices
     boot = read_boot_state(root, ledger)
+    iommu = read_iommu_state(root, run, devices, boot)
     judged = [name for name in wanted if components is None or name in components]
     needed = dict.fromkeys(also for name in judged for also in (*_ALSO_READ.get(name, ()), name))
     return {
@@ -65,7 +67,7 @@ def read_host(
         "cpu_vendor": cpu_vendor(root),
         "boot_id": root.read_word("/proc/sys/kernel/random/boot_id") or "",
         "devices": [device.to_json() for device in devices],
-        "iommu": read_iommu_state(root, run, devices, boot),
+        "iommu": {**iommu, "gaps": [*reading.gaps, *iommu["gaps"]]},
         "boot": boot,
         "dependencies": [dependency.to_json() for dependency in read_dependencies(root, devices)],
         "ledger": ledger.to_json(),

@@ -56,6 +56,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     around = _surroundings(host, chosen)
     refusals = [refusal for device, keys in chosen.values() for refusal in _refusals(device, host, around, keys)]
     warnings = (
+        *host.iommu["gaps"],
         *(warning for device, _keys in chosen.values() for warning in guard.warnings(device, around)),
         *_advice(host, chosen, refusals),
     )

@@ -23,6 +23,7 @@ IOMMU_ON: Mapping[str, Any] = {
     "vendor": "GenuineIntel",
     "interrupt_remapping": True,
     "groups": [],
+    "gaps": [],
     "predicted_groups": [],
     "prediction_differs": [],
     "platform": {"ivrs": False, "pch_workaround": None},

@@ -265,6 +265,12 @@ def test_a_group_goes_as_a_whole() -> None:
     assert "ACS override" in warning
 
 
+def test_what_could_not_be_read_of_the_host_is_said() -> None:
+    state = host(NIC)
+    state = dataclasses.replace(state, iommu={**state.iommu, "gaps": ["0000:05:00.0 is left out"]})
+    assert judged(state, NIC).warnings == ("0000:05:00.0 is left out",)
+
+
 def test_a_display_without_reset_is_a_warning() -> None:
     card = dataclasses.replace(NIC, class_code="0300", resettable=False)
     other = dataclasses.replace(card, address=Address.parse("0000:00:02.0"), iommu_group=9)
