@@ -55,7 +55,7 @@ def differs_from_running(next_boot: t.Sequence[str], running: t.Sequence[str]) -
 
 def read_boot_state(root: Root, ledger: Ledger) -> dict[str, t.Any]:
     """What the plan needs besides: ``reason`` why no loader was recognised (``bootloader`` is ``None`` then), and
-    ``intact``: whether the file that carries our part is as we wrote it, with ``obstacle`` where it is not ours."""
+    ``intact``: whether the files that carry our part are as we wrote them, with ``obstacle`` where one is not ours."""
     owners = ledger.section("kernel_args")
     try:
         loader: Loader = find_loader(root)
@@ -63,7 +63,7 @@ def read_boot_state(root: Root, ledger: Ledger) -> dict[str, t.Any]:
         return {**describe(root, owners, (), None), "reason": str(exc), "intact": True, "obstacle": None}
     state = {**describe(root, owners, loader.entries(), loader.name), "reason": None}
     try:
-        change = loader.preview(ledger, in_order(owners))
+        carriers = loader.preview(ledger, in_order(owners))
     except RefusedError as exc:
         return {**state, "intact": False, "obstacle": exc.reason}
-    return {**state, "intact": not change.changed, "obstacle": None}
+    return {**state, "intact": not any(change.changed for change in carriers), "obstacle": None}

@@ -70,14 +70,14 @@ def set_owners(
         _refuse_conflicts(entries, blocks, owners, owner)
     new = in_order(owners)
     after = tuple(_with_block(entry, blocks, new) for entry in entries)
-    carrier = loader.preview(ledger, new)
-    changed = after != entries or carrier.changed or new != in_order(owned)
+    carriers = [carrier for carrier in loader.preview(ledger, new) if carrier.changed]
+    changed = after != entries or bool(carriers) or new != in_order(owned)
     warnings: tuple[str, ...] = ()
     if not check_mode and (changed or blocks != [block for block in [new] if block]):
         changes = _write(run, ledger, loader, _Target(owners, blocks, new, after))
         warnings = tuple(change.note for change in changes if change.note)
         after = find_loader(root).entries()
-    diff = (*_diff(entries, after), *([_owned.diff_entry(carrier)] if carrier.changed else []))
+    diff = (*_diff(entries, after), *(_owned.diff_entry(carrier) for carrier in carriers))
     return ArgumentsChange(changed, describe(root, owners, after, loader.name), diff, warnings)
 
 

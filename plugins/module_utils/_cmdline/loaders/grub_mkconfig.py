@@ -57,10 +57,10 @@ class GrubMkconfigLoader:
     def _environment(self) -> dict[str, str]:
         return parse_environment(self._root.read_text(ENVIRONMENT) or "")
 
-    def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> _owned.FileChange:
+    def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if not arguments:
-            return _owned.preview_release(self._root, ledger, DROP_IN)
-        return _owned.preview(self._root, ledger, _drop_in(arguments))
+            return (_owned.preview_release(self._root, ledger, DROP_IN),)
+        return (_owned.preview(self._root, ledger, _drop_in(arguments)),)
 
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]

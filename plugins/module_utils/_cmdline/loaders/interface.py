@@ -52,8 +52,9 @@ class Loader(t.Protocol):
     def entries(self) -> tuple[Entry, ...]:
         """Every entry as configured now, in menu order; exactly one is ``default``: the one that boots next."""
 
-    def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> FileChange:
-        """What :meth:`write` would do to the file that carries our part; refuses where it is not ours to change."""
+    def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[FileChange, ...]:
+        """What :meth:`write` would do to the files from which entries are made, now and for kernels to come; refuses
+        where one is not ours to change. Entries themselves are not among them."""
 
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]
