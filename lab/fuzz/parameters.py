@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-# The kernel takes the path of a port or its ids; these are those of pcie-root-port and ioh3420.
+# The kernel takes the address of a port or its ids; these are those of pcie-root-port and ioh3420.
 _ALL_OF_A_KIND = ("pci:1b36:000c", "pci:8086:3420")
 _FLAGS = 7
 
@@ -20,7 +20,7 @@ def vf_share(rng: random.Random) -> int:
 
 
 def kernel_parameters(rng: random.Random, ports: Sequence[str], share: int, *, config_acs: bool) -> tuple[str, ...]:
-    """``ports`` are paths of ports that may have ACS (Documentation/admin-guide/kernel-parameters.txt, ``pci=``)."""
+    """``ports`` are addresses of ports with ACS (Documentation/admin-guide/kernel-parameters.txt, ``pci=``)."""
     pci = [*_acs(rng, ports, config_acs=config_acs), *(["noari"] if rng.random() < 0.1 else [])]
     # The last is not the kernel's: what it does not know it passes to init, which finds it in its environment.
     return (*([f"pci={','.join(pci)}"] if pci else []), f"VFS={share}")

@@ -80,18 +80,6 @@ class RootBus:
     bypass_iommu: bool = False
 
 
-def walk(functions: tuple[Function, ...], above: str) -> Iterator[tuple[str, Function]]:
-    """Every function with its path from the root bus, as the kernel's parameters take it: ``0000:00:04.0/00.0``."""
-    for function in functions:
-        path = f"{above}{function.place}"
-        yield path, function
-        yield from walk(function.card.behind, f"{path}/")
-
-
-def paths(bus: RootBus) -> Iterator[tuple[str, Function]]:
-    return walk(bus.functions, f"0000:{bus.number:02x}:")
-
-
 class _Names:
     def __init__(self) -> None:
         self.count = 0

@@ -195,11 +195,16 @@ def test_a_machine_that_says_nothing_is_a_failure(
 def test_an_interrupted_run_ends_its_machines(
     qemu: Path, debian: kernel.Kernel, number: signal.Signals, status: int
 ) -> None:
-    command = [sys.executable, "-m", "lab.fuzz", "--count", "3", "--seed", "5", "--suite", "bookworm", "--keep"]
+    arguments = ["--count", "3", "--seed", "5", "--suite", "bookworm", "--keep"]
+    # What runs in the background has inherited that interrupts are ignored.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "lab.fuzz", *arguments]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as child:
-        pid = started(qemu)
-        child.send_signal(number)
-        said, _nothing = child.communicate(timeout=60)
+        try:
+            pid = started(qemu)
+            child.send_signal(number)
+            said, _nothing = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert child.returncode == status
     assert said.startswith("first seed 5")
     assert not running(pid)

@@ -19,6 +19,7 @@ from lab.fuzz.topology import Topology, generate
 USB = ("ich9-usb-uhci1", "ich9-usb-uhci2", "ich9-usb-uhci3", "ich9-usb-ehci1")
 DRIVERS = frozenset({*EXPRESS, *HYBRID, *CONVENTIONAL, *USB, "igb"})
 PCIE_PORTS = frozenset({"pcie-root-port", "ioh3420", "xio3130-downstream"})
+ACS_PORTS = frozenset({"pcie-root-port", "ioh3420"})
 CONVENTIONAL_BRIDGES = frozenset({"pcie-pci-bridge", "pci-bridge", "i82801b11-bridge"})
 BRIDGES = PCIE_PORTS | CONVENTIONAL_BRIDGES | {"x3130-upstream"}
 SEEDS = st.integers(0, 2**32)
@@ -163,10 +164,15 @@ def test_a_kernel_is_not_told_what_it_does_not_know(seed: int) -> None:
 @given(SEEDS)
 def test_ports_that_lose_acs_are_there(seed: int) -> None:
     topology = generate(seed, DRIVERS, config_acs=True)
-    roots = {device.options["addr"] for device in devices(topology) if device.options["bus"] == "pcie.0"}
-    # Behind a bridge, or on an extra root bus, the test would only repeat the generator.
-    named = re.findall(r"0000:00:([0-9a-f.]+)", " ".join(topology.kernel_parameters))
-    assert set(named) <= roots
+    found = devices(topology)
+    bus_of = {"pcie.0": 0} | {
+        each.options["id"]: int(each.options["bus_nr"]) for each in found if "bus_nr" in each.options
+    }
+    ports = {
+        f"0000:{bus_of[each.options['bus']]:02x}:{each.options['addr']}" for each in found if each.driver in ACS_PORTS
+    }
+    named = re.findall(r"0000:[0-9a-f:.]+", " ".join(topology.kernel_parameters))
+    assert set(named) <= ports
 
 
 @given(SEEDS)
