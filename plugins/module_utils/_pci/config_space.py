@@ -112,7 +112,7 @@ class ConfigSpace:
             if len(header) < 2:
                 return _Capabilities(offsets, f"the capability list goes on at byte {offset}, which cannot be read")
             visited.add(offset)
-            identifier, following = header
+            identifier, following = header[0], header[1]
             if identifier == _NO_ANSWER:
                 break
             offsets.setdefault(identifier, offset)
