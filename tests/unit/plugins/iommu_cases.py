@@ -20,7 +20,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.config_space import ConfigSpace
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 
-FIXTURE = Path(__file__).parents[2] / "fixtures/iommu/iommu-groups.json.gz"
+FIXTURES = tuple(
+    Path(__file__).parents[2] / "fixtures/iommu" / name
+    for name in ("iommu-groups.json.gz", "random-topologies.json.gz")
+)
 
 _PCI_COMPONENT = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
@@ -62,8 +65,8 @@ def together(*groups: str) -> frozenset[frozenset[str]]:
 
 @functools.cache
 def kernel_cases() -> tuple[Case, ...]:
-    data = json.loads(gzip.decompress(FIXTURE.read_bytes()))
-    return tuple(_case(name, content) for name, content in data.items())
+    files = (json.loads(gzip.decompress(fixture.read_bytes())) for fixture in FIXTURES)
+    return tuple(_case(name, content) for data in files for name, content in data.items())
 
 
 def _case(name: str, content: dict[str, t.Any]) -> Case:

@@ -37,7 +37,7 @@ def test_the_groups_are_those_of_the_kernel(case: Case) -> None:
 
 def test_there_are_cases_of_every_sort() -> None:
     cases = kernel_cases()
-    assert len(cases) == 45
+    assert len(cases) == 51
     assert sum(case.override is not None for case in cases) >= 20
     assert any(device.physfn for case in cases for device in case.devices)
 
