@@ -43,6 +43,7 @@ except ImportError:
 
 _ENTRY_KEYS = frozenset({"name", "match", "functions", "count", "allow"})
 _FUNCTIONS = ("matched", "all")
+EVERY = "all"
 
 
 class UnresolvedDeviceError(Exception):
@@ -70,12 +71,12 @@ class Selection(collections.abc.Mapping):  # type: ignore[type-arg]  # Mapping[.
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """One entry of ``vfio_devices``."""
+    """One entry of ``vfio_devices``; ``count`` is ``None`` for any number but none."""
 
     name: str
     match: t.Mapping[str, t.Any]
     functions: str = "matched"
-    count: int = 1
+    count: int | None = 1
     allow: tuple[str, ...] = ()
 
     @classmethod
@@ -103,14 +104,19 @@ class Wanted:
         functions = entry.get("functions") or "matched"
         if functions not in _FUNCTIONS:
             raise InputError(f"vfio_devices '{name}': functions is {functions!r}; expected {' or '.join(_FUNCTIONS)}")
-        count = entry.get("count")
         return cls(
             name,
             match,
             functions,
-            1 if count is None else as_int(count, f"vfio_devices '{name}': count", 1),
+            _count(entry.get("count"), f"vfio_devices '{name}': count"),
             device_keys(entry.get("allow"), f"vfio_devices '{name}': allow"),
         )
+
+
+def _count(value: t.Any, option: str) -> int | None:
+    if value is None:
+        return 1
+    return None if value == EVERY else as_int(value, option, 1)
 
 
 def parse_entries(entries: t.Any) -> list[Wanted]:
@@ -148,7 +154,7 @@ def _resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, 
         return (), Refusal(
             str(matching[0].address), f"'{entry.name}' matches {bridges}, a bridge: bridges always stay with the host"
         )
-    if len(endpoints) != entry.count:
+    if not endpoints or entry.count not in (None, len(endpoints)):
         return (), _wrong_number(entry, endpoints, devices)
     if entry.functions == "all":
         slots = {device.address.slot for device in endpoints}

@@ -150,5 +150,11 @@ def test_what_is_no_list_of_entries_is_an_error(entries: Any) -> None:
         select(entries, DEVICES)
 
 
+def test_every_match_may_be_wanted_however_many_a_host_has_but_not_none() -> None:
+    assert choose({"vendor_device": "8086:10d3"}, count="all") == (["0000:01:00.0", "0000:02:00.0"], [])
+    (found, (reason,)) = choose({"vendor_device": "8086:ffff"}, count="all")
+    assert (found, "matches no device" in reason) == ([], True)
+
+
 def test_a_count_in_digits_is_a_number() -> None:
     assert len(choose({"vendor_device": "8086:10d3"}, count="2")[0]) == 2
