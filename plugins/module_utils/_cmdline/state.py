@@ -81,15 +81,27 @@ def _comparable(next_boot: t.Sequence[str], running: t.Sequence[str]) -> tuple[l
 
 def read_boot_state(root: Root, ledger: Ledger) -> dict[str, t.Any]:
     """What the plan needs besides: ``reason`` why no loader was recognised (``bootloader`` is ``None`` then), and
-    ``intact``: whether the files that carry our part are as we wrote them, with ``obstacle`` where one is not ours."""
+    ``intact``: whether the files that carry our part are as we wrote them. ``obstacle`` says why our part could not
+    be written, ``None`` if it can."""
     owners = ledger.section("kernel_args")
     try:
         loader: Loader = find_loader(root)
     except HostStateError as exc:
         return {**describe(root, owners, (), None), "reason": str(exc), "intact": True, "obstacle": None}
     state = {**describe(root, owners, loader.entries(), loader.name), "reason": None}
+    arguments = in_order(owners)
     try:
-        carriers = loader.preview(ledger, in_order(owners))
+        carriers = loader.preview(ledger, arguments)
     except RefusedError as exc:
         return {**state, "intact": False, "obstacle": exc.reason}
-    return {**state, "intact": not any(change.changed for change in carriers), "obstacle": None}
+    intact = not any(change.changed for change in carriers)
+    return {**state, "intact": intact, "obstacle": None if arguments else _obstacle_to_the_first(loader, ledger)}
+
+
+def _obstacle_to_the_first(loader: Loader, ledger: Ledger) -> str | None:
+    """Why nothing could be written where nothing of ours is yet; the plan says so before other parts are written."""
+    try:
+        loader.preview(ledger, ["virtfleet_passthrough.generation=0"])
+    except RefusedError as exc:
+        return exc.reason
+    return None

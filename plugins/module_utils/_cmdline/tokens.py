@@ -23,6 +23,8 @@ BLANKS = " \t\n\v\f\r"
 # What a POSIX shell, GRUB's own script language and the kernel all read as written.
 _PLAIN_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
 
+_PLAIN_IN_QUOTES = re.compile(r'"[A-Za-z0-9_.,:=@%+/\- ]+"')
+
 # What every line-based file keeps as it is.
 _PRINTABLE = re.compile(r"[ -~]+")
 
@@ -68,6 +70,11 @@ class Token:
         """The argument as the kernel's log and ``/proc/1/environ`` show it."""
         name, value = self._parts
         return name if value is None else f"{name}={value}"
+
+    @property
+    def canonical(self) -> str:
+        """The same, with quotes only where blanks need them and then around the whole, as GRUB puts them."""
+        return f'"{self.unquoted}"' if any(blank in self.unquoted for blank in BLANKS) else self.unquoted
 
     @property
     def ends_kernel_part(self) -> bool:
@@ -149,7 +156,7 @@ def kernel_part_length(line: t.Iterable[str | Token]) -> int:
 
 
 def check_argument(argument: str) -> str:
-    """Give back one argument that the kernel reads as it is meant; refuse others.
+    """Give back one argument in its canonical form; refuse what the kernel would not read as it is meant.
 
     What a boot loader can carry of these is its own to say (``Loader.carries``).
     """
@@ -162,12 +169,21 @@ def check_argument(argument: str) -> str:
         raise InputError("kernel argument '--': it ends the kernel's arguments, and what follows belongs to init")
     if not token.name:
         raise InputError(f"kernel argument '{argument}': it names no parameter")
-    return argument
+    if '"' in token.unquoted:
+        raise InputError(
+            f"kernel argument '{argument}': expected double quotes only around the value or around the whole"
+        )
+    return token.canonical
 
 
 def is_plain(argument: str) -> bool:
-    """Whether every shell, script language and file on the way reads ``argument`` as written."""
+    """Whether every shell, script language and file on the way reads ``argument`` as written, even without quotes."""
     return _PLAIN_ARGUMENT.fullmatch(argument) is not None
+
+
+def is_plain_in_quotes(argument: str) -> bool:
+    """Whether ``argument`` is plain, or would be without its blanks and with the quotes around the whole."""
+    return is_plain(argument) or _PLAIN_IN_QUOTES.fullmatch(argument) is not None
 
 
 def find_block(line: t.Sequence[str], block: t.Sequence[str]) -> int | None:

@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import Token
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.unknown import (
     unknown_parameters,
     without_effect,
@@ -68,7 +69,8 @@ def _wanted(params: t.Mapping[str, t.Any], ledger: Ledger) -> dict[str, list[str
             )
         return {owner: args}
     owned = ledger.section("kernel_args").get(owner, [])
-    return {owner: [argument for argument in owned if args and argument not in args]}
+    gone = {Token(argument).meaning for argument in args}
+    return {owner: [argument for argument in owned if args and Token(argument).meaning not in gone]}
 
 
 def _argument_list(owner: str, args: t.Any) -> list[str]:

@@ -19,7 +19,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     to_entries,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
+    is_plain_in_quotes,
+    kernel_part_length,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
@@ -51,6 +54,16 @@ class GrubMkconfigLoader(Loader):
     def __init__(self, root: Root, menu: GrubMenu) -> None:
         self._root = root
         self._menu = menu
+
+    def carries(self, argument: str) -> str | None:
+        # GRUB puts quotes around a word with blanks again (grub-core/lib/cmdline.c); "$", "\\" and the like would be
+        # read by the shell, by grub-mkconfig's scripts and by GRUB's own language, each in another way.
+        if is_plain_in_quotes(argument):
+            return None
+        return (
+            "a shell, grub-mkconfig's scripts and GRUB's own language read the configuration before the kernel, so "
+            "that only letters, digits, blanks in double quotes and _ . , : = @ % + / - arrive as written"
+        )
 
     def entries(self) -> tuple[Entry, ...]:
         return to_entries(self._menu, self._environment())
@@ -137,10 +150,11 @@ def _restore_drop_in(root: Root, ledger: Ledger, before: bytes | None) -> None:
 
 
 def render_drop_in(arguments: t.Sequence[str]) -> bytes:
-    """The shell fragment that ``grub-mkconfig`` sources; ``carries`` was asked: they need no quoting."""
+    """The shell fragment that ``grub-mkconfig`` sources. ``carries`` was asked: only double quotes need care."""
+    text = " ".join(arguments).replace('"', '\\"')
     return (
         "# Written by virtfleet.passthrough (module kernel_cmdline); changes are undone by its revert playbook.\n"
-        f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {" ".join(arguments)}"\n'
+        f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {text}"\n'
     ).encode()
 
 

@@ -14,6 +14,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tok
     check_argument,
     find_block,
     is_plain,
+    is_plain_in_quotes,
     key,
     replace_block,
     split,
@@ -142,6 +143,8 @@ def test_replacing_keeps_every_other_token_in_place_and_order(
         ("--", "ends the kernel's arguments"),
         ('"--"', "ends the kernel's arguments"),
         ('""', "names no parameter"),
+        ('a=b"c d"', "around the value or around the whole"),
+        ('a="b"c"d e"', "around the value or around the whole"),
     ],
 )
 def test_what_the_kernel_would_not_read_as_meant_is_refused(argument: str, reason: str) -> None:
@@ -155,7 +158,37 @@ def test_usual_arguments_are_plain(argument: str) -> None:
     assert is_plain(argument)
 
 
-@pytest.mark.parametrize("argument", ['a="b c"', "$(reboot)", "a;b", "`a`", "a'b", "a\\b", "a*"])
+QUOTED = [
+    ('a="b  c"', '"a=b  c"'),
+    ('"a=b  c"', '"a=b  c"'),
+    ('a="b"', "a=b"),
+    ('"a"', "a"),
+    ('a=""', "a="),
+    ("vfio-pci.x=1", "vfio-pci.x=1"),
+]
+
+
+@pytest.mark.parametrize(("argument", "canonical"), QUOTED)
+def test_quotes_stand_only_where_blanks_need_them(argument: str, canonical: str) -> None:
+    assert check_argument(argument) == canonical
+    assert Token(canonical).meaning == Token(argument).meaning
+    assert is_plain_in_quotes(canonical)
+    assert is_plain(canonical) is (" " not in canonical)
+
+
+@given(ANY_LINE)
+def test_the_canonical_form_of_what_is_accepted_means_the_same_and_stays(line: str) -> None:
+    for token in CommandLine.parse(line).tokens:
+        try:
+            canonical = check_argument(token.text)
+        except InputError:
+            continue
+        assert Token.parse(canonical).meaning == token.meaning
+        assert check_argument(canonical) == canonical
+
+
+@pytest.mark.parametrize("argument", ["$(reboot)", "a;b", "`a`", "a'b", "a\\b", "a*"])
 def test_what_a_shell_could_read_differently_is_not_plain(argument: str) -> None:
     assert check_argument(argument) == argument
     assert not is_plain(argument)
+    assert not is_plain_in_quotes(f'"{argument}"')

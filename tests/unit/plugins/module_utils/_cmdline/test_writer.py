@@ -113,12 +113,24 @@ def test_bad_arguments_are_refused_before_anything_is_looked_at(host: GrubHost) 
         host.set("user", "a b")
 
 
-@pytest.mark.parametrize("argument", ["a;reboot", "$(reboot)", 'dyndbg="a +p"'])
+@pytest.mark.parametrize("argument", ["a;reboot", "$(reboot)", 'dyndbg="$a +p"'])
 def test_what_grubs_configuration_cannot_carry_is_refused_before_any_write(host: GrubHost, argument: str) -> None:
     before = host.snapshot()
-    with pytest.raises(RefusedError, match=r"wanted by user.*configuration of grub"):
+    with pytest.raises(RefusedError, match=r"wanted by user.*GRUB's own language"):
         host.set("user", argument)
     assert host.snapshot() == before
+
+
+def test_blanks_in_quotes_reach_the_entries_and_go_again(host: GrubHost) -> None:
+    untouched = host.snapshot()
+    predicted = host.set("user", 'dyndbg="module a  +p"', "x=1", check_mode=True)
+    done = host.set("user", 'dyndbg="module a  +p"', "x=1")
+    assert (predicted.changed, predicted.diff, predicted.state) == (done.changed, done.diff, done.state)
+    assert host.lines()[0] == f'{NORMAL} "dyndbg=module a  +p" x=1'
+    # The same, as a person may write it otherwise.
+    assert not host.set("user", '"dyndbg=module a  +p"', "x=1").changed
+    host.set("user")
+    assert host.snapshot() == untouched
 
 
 def test_a_line_that_the_kernel_would_cut_off_is_refused(host: GrubHost) -> None:
@@ -146,6 +158,10 @@ def test_arguments_of_init_on_grubs_line_are_refused_because_ours_would_join_the
         with pytest.raises(RefusedError, match=r"'Debian' has '--'"):
             host.set("iommu", "intel_iommu=on", check_mode=check_mode)
     assert host.snapshot() == before
+    # The plan says so before any other part is written.
+    state = read_boot_state(host.root, Ledger.read(host.root))
+    assert state["intact"]
+    assert "'Debian' has '--'" in state["obstacle"]
 
 
 def test_several_owners_need_one_run_of_the_tool(host: GrubHost) -> None:
