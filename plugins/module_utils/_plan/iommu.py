@@ -12,8 +12,18 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import key
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL, TURNED_OFF
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import PARAMETER
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.options import (
+    AMD_PARAMETER,
+    INTEL_PARAMETER,
+    ignored_words,
+    off_switch,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import (
+    PARAMETER,
+    Override,
+    parameter_values,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
@@ -25,6 +35,8 @@ DEFAULTS: t.Final = {"passthrough_mode": False}
 
 _KEYS = frozenset({"enabled", *DEFAULTS})
 _MANAGED_PARAMETERS = ("intel_iommu", "iommu")
+# The parameter of the vendor whose IOMMU this is not.
+_OTHER_VENDOR: t.Final[t.Mapping[str, str]] = {INTEL: AMD_PARAMETER, AMD: INTEL_PARAMETER}
 
 
 def iommu_vendor(host: HostState) -> str:
@@ -51,7 +63,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     passthrough_mode = as_bool(options["passthrough_mode"], "iommu_passthrough_mode")
     arguments = kernel_arguments(iommu_vendor(host), passthrough_mode)
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
-    refusals = [*judged.refusals, *_turned_off(host), *_impossible(host)]
+    refusals = [*judged.refusals, *_turned_off(host, judged.refusals), *_impossible(host)]
     assumptions: tuple[str, ...] = ()
     pending = judged.pending_reboot or (not judged.changes and _turned_off_until_reboot(host))
     if not host.iommu["enabled"] and not refusals:
@@ -61,7 +73,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     return Verdict(
         changes=judged.changes,
         refusals=tuple(refusals),
-        warnings=(*_without_effect(host), *_override_warnings(host), *_contradictions(host)),
+        warnings=(*_without_effect(host), *_override_warnings(host), *_override_words(host), *_contradictions(host)),
         assumptions=assumptions,
         pending_reboot=pending,
         apply={"kernel_args": arguments},
@@ -70,13 +82,30 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
 
 def _without_effect(host: HostState) -> t.Iterator[str]:
     """Parameters of somebody else that do not do what they say; nothing of theirs is changed."""
-    others = {INTEL: "amd_iommu", AMD: "intel_iommu"}
-    other = others.get(iommu_vendor(host))
-    for argument in dict.fromkeys((*host.boot["running"], *host.boot["next_boot"])):
-        if argument == "amd_iommu=on":
-            yield "'amd_iommu=on' on the command line is no value that the kernel knows: it can go"
+    other = _OTHER_VENDOR.get(iommu_vendor(host))
+    for argument in _arguments(host):
+        ignored = ignored_words(argument)
+        if ignored:
+            words = " and ".join(f"'{word}'" for word in ignored)
+            yield f"'{argument}' on the command line: {words} is no value that the kernel knows, it can go"
         elif other is not None and key(argument) == other:
             yield f"'{argument}' on the command line has no effect here: this host's IOMMU is of another vendor"
+
+
+def _arguments(host: HostState) -> t.Iterable[str]:
+    return dict.fromkeys((*host.boot["running"], *host.boot["next_boot"]))
+
+
+def _override_words(host: HostState) -> t.Iterator[str]:
+    """What is less plain about the parameter than whether the kernel has the patch."""
+    for when, line in (("running", "the running command line"), ("next_boot", "the command line of the next boot")):
+        values = parameter_values(host.boot[when])
+        if len(values) > 1:
+            together = Override.from_command_line(host.boot[when])
+            yield f"{line} has '{PARAMETER}=' {len(values)} times: they add up to '{together or 'nothing'}'"
+        for word in dict.fromkeys(word for value in values for word in value.split(",") if word):
+            if not Override.from_command_line([f"{PARAMETER}={word}"]):
+                yield f"{line} has '{word}' behind '{PARAMETER}=', which is no value that the kernel knows"
 
 
 def _override_warnings(host: HostState) -> t.Iterator[str]:
@@ -102,15 +131,20 @@ def _contradictions(host: HostState) -> t.Iterator[str]:
         yield f"IOMMU group [{', '.join(difference['devices'])}] was predicted as {predicted}: {difference['hint']}"
 
 
-def _turned_off(host: HostState) -> t.Iterator[Refusal]:
-    for argument in host.boot["next_boot"]:
-        if argument in TURNED_OFF:
-            yield Refusal(None, f"'{argument}' on the command line of the next boot turns the IOMMU off: take it away")
+def _turned_off(host: HostState, said: t.Sequence[Refusal]) -> t.Iterator[Refusal]:
+    argument = _off_switch(host, "next_boot")
+    if argument is not None and not any(f"'{argument}'" in refusal.reason for refusal in said):
+        yield Refusal(None, f"'{argument}' on the command line of the next boot turns the IOMMU off: take it away")
 
 
 def _turned_off_until_reboot(host: HostState) -> bool:
     """Whether what turned the IOMMU off was taken away since this boot."""
-    return any(argument in TURNED_OFF and argument not in host.boot["next_boot"] for argument in host.boot["running"])
+    return _off_switch(host, "running") is not None and _off_switch(host, "next_boot") is None
+
+
+def _off_switch(host: HostState, when: str) -> str | None:
+    other = _OTHER_VENDOR.get(iommu_vendor(host))
+    return off_switch([argument for argument in host.boot[when] if key(argument) != other])
 
 
 def _impossible(host: HostState) -> t.Iterator[Refusal]:

@@ -180,3 +180,43 @@ def test_another_vendor_is_refused_by_name() -> None:
 def test_what_cannot_be_meant(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         decide(wanted, host(), {})
+
+
+def test_what_turned_it_off_is_one_refusal_that_shows_both_sides() -> None:
+    verdict = decide(ON, host(active=False, why="off", entries=["ro intel_iommu=igfx_off,off"]), {})
+    (refusal,) = verdict.refusals
+    assert "'intel_iommu=on' (wanted by iommu) contradicts 'intel_iommu=igfx_off,off'" in refusal.reason
+
+
+def test_what_adds_up_with_our_parameter_is_none_of_our_business() -> None:
+    verdict = decide(PASSTHROUGH, host(entries=["ro intel_iommu=igfx_off iommu=merge"]), {})
+    assert (verdict.refusals, verdict.warnings, verdict.status) == ((), (), "drift")
+
+
+def test_the_switch_of_another_vendors_iommu_turns_nothing_off() -> None:
+    verdict = decide(ON, host(entries=["ro amd_iommu=off"]), {})
+    assert verdict.refusals == ()
+    assert "another vendor" in verdict.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pcie_acs_override=downstream", []),
+        (
+            "pcie_acs_override=downstream pcie_acs_override=multifunction",
+            ["2 times: they add up to 'pcie_acs_override=downstream,multifunction'"],
+        ),
+        ("pcie_acs_override=all,downstream", ["has 'all' behind 'pcie_acs_override='"]),
+        (
+            "pcie_acs_override=multi pcie_acs_override=id:8086:",
+            ["2 times: they add up to 'nothing'", "has 'multi' behind", "has 'id:8086:' behind"],
+        ),
+    ],
+)
+def test_an_override_that_does_not_mean_what_it_looks_like_is_said(line: str, said: list[str]) -> None:
+    warnings = decide(ON, host(entries=[f"ro intel_iommu=on {line}"]), {}).warnings
+    assert len(warnings) == len(said)
+    for words, warning in zip(said, warnings):
+        assert words in warning
+        assert warning.startswith("the command line of the next boot has ")
