@@ -41,6 +41,7 @@ NO_CONTRADICTIONS = [
     ("rd.luks.uuid=a", "rd.luks.uuid=b"),
     ("systemd.mask=a.service", "systemd.mask=b.service"),
     ("debugpat=1", "debug"),
+    ('isolcpus="1"', "isolcpus=1"),
     ('dyndbg="a +p"', '"dyndbg=a +p"'),
     # Init's, not the kernel's.
     ("-- intel_iommu=off", "intel_iommu=on"),

@@ -110,6 +110,10 @@ def test_a_block_is_found_whatever_a_boot_loader_made_of_its_quotes() -> None:
     assert find_block(["ro", '"dyndbg=a b"', "x"], ['dyndbg="a b"', "x"]) == 1
 
 
+def test_the_last_of_several_places_counts_because_ours_stand_behind_others() -> None:
+    assert find_block(["a=1", "ro", "a=1"], ["a=1"]) == 2
+
+
 def test_what_belongs_to_init_is_no_place_for_a_block() -> None:
     assert find_block(["ro", "--", "a=1"], ["a=1"]) is None
     assert replace_block(["ro", "--", "a=1"], ["a=1"], ["a=2"]) == ["ro", "a=2", "--", "a=1"]

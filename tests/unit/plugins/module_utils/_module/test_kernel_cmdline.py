@@ -16,7 +16,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._module impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from tests.unit.plugins.module_utils._cmdline.grub_host import NORMAL, GrubHost
 
-DEFAULTS = {"args": [], "owner": "user", "owners": None, "state": "present", "bootloader": "auto", "kernels": "all"}
+DEFAULTS: dict[str, Any] = {
+    "args": [],
+    "owner": "user",
+    "owners": None,
+    "state": "present",
+    "bootloader": "auto",
+    "kernels": "all",
+}
 
 
 class Machine:
