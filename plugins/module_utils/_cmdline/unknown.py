@@ -31,8 +31,8 @@ REPORTED_THOUGH_KNOWN: t.Final = frozenset({"intel_iommu"})
 
 def reported_unknown(log: str) -> str:
     """The kernel's list as it stands in its log; empty where there is none."""
-    found = _REPORT.findall(log)
-    return found[-1] if found else ""
+    found = _REPORT.search(log)
+    return found[1] if found else ""
 
 
 def unknown_parameters(log: str, running: t.Sequence[str]) -> list[str]:

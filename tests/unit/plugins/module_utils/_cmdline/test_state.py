@@ -59,6 +59,7 @@ DIFFERENCES = [
         [("console", ["console=ttyS0", "console=tty0"], ["console=tty0", "console=ttyS0"])],
     ),
     (["debug"], ["debug=1"], [("debug", ["debug=1"], ["debug"])]),
+    (['"a=b"'], ["a=b"], []),
     # Only the order of different parameters.
     (["a=1", "b=1"], ["b=1", "a=1"], []),
     # No loader was recognised.
