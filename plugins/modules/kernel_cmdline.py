@@ -37,8 +37,7 @@ options:
       - The arguments, one list element each, in the order in which the kernel shall see them. A parameter may repeat,
         and C(hugepagesz=) stands before the C(hugepages=) that it is for.
       - A value with blanks needs double quotes, as on the kernel's line. Whether the boot loader's configuration can
-        carry it is said by a refusal. With GRUB, only letters, digits, blanks and
-        C(_ . , : = @ % + / -) are possible.
+        carry it is said by a refusal. With GRUB, letters, digits, blanks and C(_.,:=@%+/-) are possible.
       - With O(state=present) this is all that O(owner) has; what it set earlier and is not listed goes away.
       - With O(state=absent) these are taken away, or all of the owner's where the list is empty. What is not there,
         or is not the owner's, is no change.

@@ -244,7 +244,9 @@ def test_owners_that_contradict_each_other_are_refused(host: GrubHost) -> None:
 
 
 def test_entries_of_other_generators_are_left_alone(host: GrubHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    memtest = "### BEGIN /etc/grub.d/20_memtest86+ ###\nmenuentry 'memtest' {\n\tlinux\t/boot/memtest86+x64.bin\n}\n"
+    # What it hands to init is nobody's business either.
+    line = "linux\t/boot/memtest86+x64.bin -- 3"
+    memtest = f"### BEGIN /etc/grub.d/20_memtest86+ ###\nmenuentry 'memtest' {{\n\t{line}\n}}\n"
     begin = "### BEGIN /etc/grub.d/10_linux ###"
     generate = host.generate
     # The tool has one more part now.
@@ -252,7 +254,7 @@ def test_entries_of_other_generators_are_left_alone(host: GrubHost, monkeypatch:
     host.configuration.chmod(0o644)
     host.configuration.write_text(host.generate())
     host.set("iommu", "intel_iommu=on")
-    assert host.lines() == [f"{NORMAL} intel_iommu=on", f"{NORMAL} intel_iommu=on", RECOVERY, ""]
+    assert host.lines() == [f"{NORMAL} intel_iommu=on", f"{NORMAL} intel_iommu=on", RECOVERY, "-- 3"]
     assert not host.set("iommu", "intel_iommu=on").changed
 
 
