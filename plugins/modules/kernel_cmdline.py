@@ -35,7 +35,8 @@ options:
   args:
     description:
       - The arguments, one list element each, in the order in which the kernel shall see them. A parameter may repeat,
-        and C(hugepagesz=) stands before the C(hugepages=) that it is for.
+        and C(hugepagesz=) stands before the C(hugepages=) that it is for. A count or size that the kernel would ignore
+        on the resulting line is a warning.
       - A value with blanks needs double quotes, as on the kernel's line. Whether the boot loader's configuration can
         carry it is said by a refusal. With GRUB, letters, digits, blanks and C(_.,:=@%+/-) are possible.
       - With O(state=present) this is all that O(owner) has; what it set earlier and is not listed goes away.

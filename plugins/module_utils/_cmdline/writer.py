@@ -19,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.blo
     with_block,
     without_block,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.huge_pages import ignored_huge_pages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import MAX_LINE_BYTES, line_size
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
@@ -74,10 +75,10 @@ def set_owners(
     _refuse_long_lines(entries, after)
     carriers = [carrier for carrier in loader.preview(ledger, new) if carrier.changed]
     changed = after != entries or bool(carriers) or new != in_order(owned)
-    warnings: tuple[str, ...] = ()
+    warnings = _lost_huge_pages(after, new)
     if not check_mode and (changed or blocks != [block for block in [new] if block]):
         changes = _write(run, ledger, loader, _Target(owners, blocks, new, after))
-        warnings = tuple(change.note for change in changes if change.note)
+        warnings += tuple(change.note for change in changes if change.note)
         after = find_loader(root).entries()
     diff = (*_diff(entries, after), *(_owned.diff_entry(carrier) for carrier in carriers))
     return ArgumentsChange(changed, describe(root, owners, after, loader.name), diff, warnings)
@@ -140,6 +141,17 @@ def _refuse_long_lines(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> N
                 f"the command line of '{new.title}' would be {size} bytes long with what the boot loader adds; the "
                 f"kernel reads {MAX_LINE_BYTES} and drops the rest without a word: shorten it"
             )
+
+
+def _lost_huge_pages(entries: t.Iterable[Entry], new: t.Sequence[str]) -> tuple[str, ...]:
+    """A warning for each different line on which the kernel would pass over something that belongs to huge pages."""
+    titles = {entry.args: entry.title for entry in entries if entry.takes_arguments} if new else {}
+    return tuple(
+        f"the kernel ignores '{' '.join(ignored_huge_pages(line))}' on the command line of '{title}': it takes each "
+        f"size once, one count behind each; the line has '{' '.join(token for token in line if 'hugepages' in token)}'"
+        for line, title in titles.items()
+        if ignored_huge_pages(line)
+    )
 
 
 def _refuse_conflicts(

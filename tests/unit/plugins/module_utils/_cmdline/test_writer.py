@@ -133,6 +133,18 @@ def test_blanks_in_quotes_reach_the_entries_and_go_again(host: GrubHost) -> None
     assert host.snapshot() == untouched
 
 
+@pytest.mark.parametrize("args", [["hugepages=512"], ["hugepagesz=1G", "hugepages=8"]])
+def test_pages_that_the_kernel_would_not_count_are_said(host: GrubHost, args: list[str]) -> None:
+    pair = ["hugepagesz=1G", "hugepages=4"]
+    assert host.set("hugepages", *pair).warnings == ()
+    for check_mode in (True, False, False):
+        # Both entries have the same line.
+        (warning,) = host.set("user", *args, check_mode=check_mode).warnings
+        assert f"ignores '{' '.join(args)}'" in warning
+        assert f"'{' '.join([*pair, *args])}'" in warning
+    assert host.set("user").warnings == ()
+
+
 def test_a_line_that_the_kernel_would_cut_off_is_refused(host: GrubHost) -> None:
     before = host.snapshot()
     with pytest.raises(RefusedError, match=r"'Debian' would be \d+ bytes .* the kernel reads 2047"):
