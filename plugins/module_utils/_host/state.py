@@ -59,7 +59,8 @@ def read_host(
     reading = read_functions(root, ledger)
     devices = reading.devices
     boot = read_boot_state(root, ledger)
-    iommu = read_iommu_state(root, run, devices, boot)
+    override_wanted = bool((wanted.get("iommu") or {}).get("acs_override"))
+    iommu = read_iommu_state(root, run, devices, boot, look_into_kernels=override_wanted)
     judged = [name for name in wanted if components is None or name in components]
     needed = dict.fromkeys(also for name in judged for also in (*_ALSO_READ.get(name, ()), name))
     return {

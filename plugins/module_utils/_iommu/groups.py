@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.kernel_config import read_kernel_config
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.membership import read_groups
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.options import off_switch
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 
@@ -31,8 +32,6 @@ _DIRECT = "direct"
 _DIRECT_RELAXABLE = "direct-relaxable"
 
 _CPU_FLAGS = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
-
-TURNED_OFF = ("intel_iommu=off", "amd_iommu=off", "iommu=off", "iommu=soft")
 
 
 def cpu_vendor(root: Root) -> str:
@@ -105,7 +104,7 @@ def _remaps_interrupts(root: Root) -> bool | None:
 def _why_not(hardware: str | None, units: t.Sequence[str], running: t.Sequence[str], without_iommu: bool) -> str:
     if without_iommu:
         return "the only groups are those of VFIO's no-IOMMU mode, which protects nothing"
-    off = next((argument for argument in running if argument in TURNED_OFF), None)
+    off = off_switch(running)
     if off is not None:
         return f"turned off by '{off}' on the kernel command line"
     if hardware is None:

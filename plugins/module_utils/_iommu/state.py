@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import ACPI_TABLES, read_iommu
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override_support import read_override_support
@@ -39,17 +39,19 @@ def read_iommu_state(
     devices: t.Sequence[Device],
     boot: t.Mapping[str, t.Any],
     what_if: Override | None = None,
+    look_into_kernels: bool = False,
 ) -> dict[str, t.Any]:
     """What ``read_iommu`` gives, with ``platform``, ``predicted_groups``, ``prediction_differs``, ``acs_override`` and
     ``vfio_parameters``.
 
     ``boot`` is what ``read_boot_state`` gives. Groups are predicted for the command line that counts: the running one
     while the IOMMU is on, else that of the next boot; with ``what_if`` besides, as a patched kernel would form them.
-    Then the kernels are looked into as well.
+    Then, or with ``look_into_kernels``, the kernels are looked into for the override's patch as well.
     """
     running, following = boot["running"], boot["next_boot"]
     iommu = read_iommu(root, devices, running)
-    support = read_override_support(root, run, running, following, _next_release(root, boot), what_if is not None)
+    look = look_into_kernels or what_if is not None
+    support = read_override_support(root, run, running, following, _next_release(root, boot), look)
     counts, arguments = ("running", running) if iommu["enabled"] else ("next_boot", following)
     override = Override.from_command_line(arguments) if support[counts]["effective"] else None
     platform = read_platform(root, run, devices)

@@ -12,19 +12,35 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import key
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL, TURNED_OFF
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import PARAMETER
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import AMD, INTEL
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.options import (
+    AMD_PARAMETER,
+    INTEL_PARAMETER,
+    ignored_words,
+    off_switch,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import (
+    PARAMETER,
+    Override,
+    parameter_values,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_list
 
 NAME = "iommu"
 
-DEFAULTS: t.Final = {"passthrough_mode": False}
+DEFAULTS: t.Final[t.Mapping[str, t.Any]] = {
+    "passthrough_mode": False,
+    "acs_override": [],
+    "acs_override_accepted": False,
+}
 
 _KEYS = frozenset({"enabled", *DEFAULTS})
-_MANAGED_PARAMETERS = ("intel_iommu", "iommu")
+_MANAGED_PARAMETERS = ("intel_iommu", "iommu", PARAMETER)
+# The parameter of the vendor whose IOMMU this is not.
+_OTHER_VENDOR: t.Final[t.Mapping[str, str]] = {INTEL: AMD_PARAMETER, AMD: INTEL_PARAMETER}
 
 
 def iommu_vendor(host: HostState) -> str:
@@ -41,7 +57,8 @@ def kernel_arguments(vendor: str, passthrough_mode: bool) -> list[str]:
 
 
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
-    """``wanted``: ``enabled`` (only ``true`` is a state that can be wanted), ``passthrough_mode`` (``iommu=pt``)."""
+    """``wanted``: ``enabled`` (only ``true`` is a state that can be wanted), ``passthrough_mode`` (``iommu=pt``),
+    ``acs_override`` (words for ``pcie_acs_override=``), ``acs_override_accepted`` (whether its risk is)."""
     unknown = sorted(set(wanted) - _KEYS)
     if unknown:
         raise InputError(f"iommu: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
@@ -49,9 +66,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     if not as_bool(wanted.get("enabled"), "iommu_enabled"):
         raise InputError("iommu_enabled: expected true, or leave it undefined to keep the IOMMU unmanaged")
     passthrough_mode = as_bool(options["passthrough_mode"], "iommu_passthrough_mode")
-    arguments = kernel_arguments(iommu_vendor(host), passthrough_mode)
+    override = Override.parse(as_list(options["acs_override"], "iommu_acs_override"))
+    accepted = as_bool(options["acs_override_accepted"], "iommu_acs_override_accepted")
+    arguments = [*kernel_arguments(iommu_vendor(host), passthrough_mode), *([str(override)] if override else [])]
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
-    refusals = [*judged.refusals, *_turned_off(host), *_impossible(host)]
+    refusals = [*judged.refusals, *_turned_off(host, judged.refusals), *_impossible(host)]
+    refusals += _override_refusals(host, override, accepted)
     assumptions: tuple[str, ...] = ()
     pending = judged.pending_reboot or (not judged.changes and _turned_off_until_reboot(host))
     if not host.iommu["enabled"] and not refusals:
@@ -61,7 +81,13 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     return Verdict(
         changes=judged.changes,
         refusals=tuple(refusals),
-        warnings=(*_without_effect(host), *_override_warnings(host), *_contradictions(host)),
+        warnings=(
+            *_without_effect(host),
+            *_override_doubt(host, override),
+            *_override_warnings(host),
+            *_override_words(host),
+            *_contradictions(host),
+        ),
         assumptions=assumptions,
         pending_reboot=pending,
         apply={"kernel_args": arguments},
@@ -70,13 +96,57 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
 
 def _without_effect(host: HostState) -> t.Iterator[str]:
     """Parameters of somebody else that do not do what they say; nothing of theirs is changed."""
-    others = {INTEL: "amd_iommu", AMD: "intel_iommu"}
-    other = others.get(iommu_vendor(host))
-    for argument in dict.fromkeys((*host.boot["running"], *host.boot["next_boot"])):
-        if argument == "amd_iommu=on":
-            yield "'amd_iommu=on' on the command line is no value that the kernel knows: it can go"
+    other = _OTHER_VENDOR.get(iommu_vendor(host))
+    for argument in _arguments(host):
+        ignored = ignored_words(argument)
+        if ignored:
+            words = " and ".join(f"'{word}'" for word in ignored)
+            yield f"'{argument}' on the command line: {words} is no value that the kernel knows, it can go"
         elif other is not None and key(argument) == other:
             yield f"'{argument}' on the command line has no effect here: this host's IOMMU is of another vendor"
+
+
+def _arguments(host: HostState) -> t.Iterable[str]:
+    return dict.fromkeys((*host.boot["running"], *host.boot["next_boot"]))
+
+
+def _override_words(host: HostState) -> t.Iterator[str]:
+    """What is less plain about the parameter than whether the kernel has the patch."""
+    for when, line in (("running", "the running command line"), ("next_boot", "the command line of the next boot")):
+        values = parameter_values(host.boot[when])
+        if len(values) > 1:
+            together = Override.from_command_line(host.boot[when])
+            yield f"{line} has '{PARAMETER}=' {len(values)} times: they add up to '{together or 'nothing'}'"
+        for word in dict.fromkeys(word for value in values for word in value.split(",") if word):
+            if not Override.from_command_line([f"{PARAMETER}={word}"]):
+                yield f"{line} has '{word}' behind '{PARAMETER}=', which is no value that the kernel knows"
+
+
+def _override_refusals(host: HostState, override: Override, accepted: bool) -> t.Iterator[Refusal]:
+    if not override:
+        return
+    if not accepted:
+        yield Refusal(
+            None,
+            f"'{override}' makes devices look isolated that may reach each other's memory and the host's. Another "
+            "slot, or a wider selection, is the first thing to try; iommu_acs_override_accepted: true takes the risk",
+        )
+    following = host.iommu["acs_override"]["next_boot"]
+    if following["patched"] is False:
+        yield Refusal(
+            None,
+            f"'{override}' would do nothing: the kernel that boots next, {following['kernel']}, lacks the patch that "
+            f"reads it ({following['evidence']})",
+        )
+
+
+def _override_doubt(host: HostState, override: Override) -> t.Iterator[str]:
+    following = host.iommu["acs_override"]["next_boot"]
+    if override and following["patched"] is None and not following["requested"]:
+        yield (
+            f"'{override}': whether the kernel that boots next knows it cannot be told ({following['evidence']}); the "
+            "groups after the reboot will show it"
+        )
 
 
 def _override_warnings(host: HostState) -> t.Iterator[str]:
@@ -102,15 +172,20 @@ def _contradictions(host: HostState) -> t.Iterator[str]:
         yield f"IOMMU group [{', '.join(difference['devices'])}] was predicted as {predicted}: {difference['hint']}"
 
 
-def _turned_off(host: HostState) -> t.Iterator[Refusal]:
-    for argument in host.boot["next_boot"]:
-        if argument in TURNED_OFF:
-            yield Refusal(None, f"'{argument}' on the command line of the next boot turns the IOMMU off: take it away")
+def _turned_off(host: HostState, said: t.Sequence[Refusal]) -> t.Iterator[Refusal]:
+    argument = _off_switch(host, "next_boot")
+    if argument is not None and not any(f"'{argument}'" in refusal.reason for refusal in said):
+        yield Refusal(None, f"'{argument}' on the command line of the next boot turns the IOMMU off: take it away")
 
 
 def _turned_off_until_reboot(host: HostState) -> bool:
     """Whether what turned the IOMMU off was taken away since this boot."""
-    return any(argument in TURNED_OFF and argument not in host.boot["next_boot"] for argument in host.boot["running"])
+    return _off_switch(host, "running") is not None and _off_switch(host, "next_boot") is None
+
+
+def _off_switch(host: HostState, when: str) -> str | None:
+    other = _OTHER_VENDOR.get(iommu_vendor(host))
+    return off_switch([argument for argument in host.boot[when] if key(argument) != other])
 
 
 def _impossible(host: HostState) -> t.Iterator[Refusal]:

@@ -126,7 +126,9 @@ def grub(request: pytest.FixtureRequest) -> Iterator[Grub]:
 def test_every_entry_but_recovery_and_back_without_a_trace(grub: Grub) -> None:
     before = grub.snapshot()
     assert grub.lines() == grub.expected()
-    arguments = ["intel_iommu=on", "hugepagesz=1G", "hugepages=4", "hugepagesz=2M", "hugepages=64"]
+    pairs = ["hugepagesz=1G", "hugepages=4", "hugepagesz=2M", "hugepages=64"]
+    # Two blanks, which one more reading by a shell would make one of.
+    arguments = ["intel_iommu=on", *pairs, '"dyndbg=module vfio  +p"']
 
     foretold = grub.put("iommu", *arguments, check_mode=True)
     assert (grub.snapshot(), grub.chroot.commands) == (before, [])

@@ -18,9 +18,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     parse_menu,
     to_entries,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
+    is_plain_in_quotes,
+    kernel_part_length,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     move_into_place,
@@ -42,7 +46,7 @@ OWNER = "kernel_cmdline"
 _KEPT = f"{CONFIGURATION} stays as it was."
 
 
-class GrubMkconfigLoader:
+class GrubMkconfigLoader(Loader):
     """See :class:`Loader`; arguments go to GRUB_CMDLINE_LINUX_DEFAULT, which recovery entries do not use."""
 
     name = "grub"
@@ -50,6 +54,16 @@ class GrubMkconfigLoader:
     def __init__(self, root: Root, menu: GrubMenu) -> None:
         self._root = root
         self._menu = menu
+
+    def carries(self, argument: str) -> str | None:
+        # GRUB puts quotes around a word with blanks again (grub-core/lib/cmdline.c); "$", "\\" and the like would be
+        # read by the shell, by grub-mkconfig's scripts and by GRUB's own language, each in another way.
+        if is_plain_in_quotes(argument):
+            return None
+        return (
+            "a shell, grub-mkconfig's scripts and GRUB's own language read the configuration before the kernel, so "
+            "that only letters, digits, blanks in double quotes and _ . , : = @ % + / - arrive as written"
+        )
 
     def entries(self) -> tuple[Entry, ...]:
         return to_entries(self._menu, self._environment())
@@ -60,7 +74,16 @@ class GrubMkconfigLoader:
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if not arguments:
             return (_owned.preview_release(self._root, ledger, DROP_IN),)
+        self._refuse_init_arguments()
         return (_owned.preview(self._root, ledger, _drop_in(arguments)),)
+
+    def _refuse_init_arguments(self) -> None:
+        for entry in self.entries():
+            if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
+                raise RefusedError(
+                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
+                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
+                )
 
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]
@@ -127,10 +150,11 @@ def _restore_drop_in(root: Root, ledger: Ledger, before: bytes | None) -> None:
 
 
 def render_drop_in(arguments: t.Sequence[str]) -> bytes:
-    """The shell fragment that ``grub-mkconfig`` sources; arguments were checked to need no quoting."""
+    """The shell fragment that ``grub-mkconfig`` sources. ``carries`` was asked: only double quotes need care."""
+    text = " ".join(arguments).replace('"', '\\"')
     return (
         "# Written by virtfleet.passthrough (module kernel_cmdline); changes are undone by its revert playbook.\n"
-        f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {" ".join(arguments)}"\n'
+        f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {text}"\n'
     ).encode()
 
 

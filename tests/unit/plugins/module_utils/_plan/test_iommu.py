@@ -180,3 +180,104 @@ def test_another_vendor_is_refused_by_name() -> None:
 def test_what_cannot_be_meant(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         decide(wanted, host(), {})
+
+
+def test_what_turned_it_off_is_one_refusal_that_shows_both_sides() -> None:
+    verdict = decide(ON, host(active=False, why="off", entries=["ro intel_iommu=igfx_off,off"]), {})
+    (refusal,) = verdict.refusals
+    assert "'intel_iommu=on' (wanted by iommu) contradicts 'intel_iommu=igfx_off,off'" in refusal.reason
+
+
+def test_what_adds_up_with_our_parameter_is_none_of_our_business() -> None:
+    verdict = decide(PASSTHROUGH, host(entries=["ro intel_iommu=igfx_off iommu=merge"]), {})
+    assert (verdict.refusals, verdict.warnings, verdict.status) == ((), (), "drift")
+
+
+def test_the_switch_of_another_vendors_iommu_turns_nothing_off() -> None:
+    verdict = decide(ON, host(entries=["ro amd_iommu=off"]), {})
+    assert verdict.refusals == ()
+    assert "another vendor" in verdict.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pcie_acs_override=downstream", []),
+        (
+            "pcie_acs_override=downstream pcie_acs_override=multifunction",
+            ["2 times: they add up to 'pcie_acs_override=downstream,multifunction'"],
+        ),
+        ("pcie_acs_override=all,downstream", ["has 'all' behind 'pcie_acs_override='"]),
+        (
+            "pcie_acs_override=multi pcie_acs_override=id:8086:",
+            ["2 times: they add up to 'nothing'", "has 'multi' behind", "has 'id:8086:' behind"],
+        ),
+    ],
+)
+def test_an_override_that_does_not_mean_what_it_looks_like_is_said(line: str, said: list[str]) -> None:
+    warnings = decide(ON, host(entries=[f"ro intel_iommu=on {line}"]), {}).warnings
+    assert len(warnings) == len(said)
+    for words, warning in zip(said, warnings):
+        assert words in warning
+        assert warning.startswith("the command line of the next boot has ")
+
+
+OVERRIDE = {"enabled": True, "acs_override": ["multifunction", "id:8086:A12F"], "acs_override_accepted": True}
+OVERRIDE_ARGUMENT = "pcie_acs_override=multifunction,id:8086:a12f"
+
+
+def next_kernel(patched: bool | None, **more: Any) -> HostState:
+    present = host(**more)
+    support: dict[str, Any] = {
+        "kernel": "6.12.1",
+        "requested": [],
+        "patched": patched,
+        "evidence": "the image",
+        "effective": patched,
+    }
+    override = {**present.iommu["acs_override"], "next_boot": support}
+    return dataclasses.replace(present, iommu={**present.iommu, "acs_override": override})
+
+
+def test_an_override_is_written_behind_the_vendors_parameter() -> None:
+    verdict = decide(OVERRIDE, next_kernel(True), {})
+    assert (verdict.refusals, verdict.apply["kernel_args"]) == ((), ["intel_iommu=on", OVERRIDE_ARGUMENT])
+
+
+def test_an_override_is_refused_until_its_risk_is_accepted() -> None:
+    (refusal,) = decide({**OVERRIDE, "acs_override_accepted": False}, next_kernel(True), {}).refusals
+    # No key of a device's allow list.
+    assert refusal.allow is None
+    # Another slot comes first.
+    assert refusal.reason.index("slot") < refusal.reason.index("iommu_acs_override_accepted")
+    # Accepting the risk of nothing asks for nothing.
+    assert decide({"enabled": True, "acs_override_accepted": True}, next_kernel(False), {}).refusals == ()
+
+
+@pytest.mark.parametrize(("patched", "refused"), [(True, 0), (None, 0), (False, 1)])
+def test_an_override_for_a_kernel_that_would_ignore_it_is_refused(patched: bool | None, refused: int) -> None:
+    refusals = decide(OVERRIDE, next_kernel(patched), {}).refusals
+    assert len(refusals) == refused
+    assert all("6.12.1, lacks the patch that reads it (the image)" in refusal.reason for refusal in refusals)
+
+
+def test_an_override_that_a_kernel_may_ignore_is_said_before_it_is_written() -> None:
+    (warning,) = decide(OVERRIDE, next_kernel(None), {}).warnings
+    assert "cannot be told (the image)" in warning
+    assert decide(OVERRIDE, next_kernel(True), {}).warnings == ()
+
+
+def test_an_override_that_is_no_longer_wanted_goes_with_the_next_reboot() -> None:
+    ledger = {"kernel_args": {"iommu": ["intel_iommu=on", OVERRIDE_ARGUMENT]}}
+    line = f"ro intel_iommu=on {OVERRIDE_ARGUMENT}"
+    assert [change.after for change in decide(ON, host(ledger=ledger, entries=[line], running=line), {}).changes] == [
+        "intel_iommu=on"
+    ]
+    gone = host(ledger={"kernel_args": {"iommu": ["intel_iommu=on"]}}, entries=["ro intel_iommu=on"], running=line)
+    assert decide(ON, gone, {}).status == "pending_reboot"
+
+
+@pytest.mark.parametrize("words", [["all"], "downstream", ["id:8086"]])
+def test_an_override_that_cannot_be_meant_is_said(words: Any) -> None:
+    with pytest.raises(InputError, match="acs_override"):
+        decide({**OVERRIDE, "acs_override": words}, next_kernel(True), {})
