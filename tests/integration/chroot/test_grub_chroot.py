@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub_mkconfig
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
     ArgumentsChange,

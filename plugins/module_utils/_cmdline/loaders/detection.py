@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub_defaults, grub_mkconfig
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import (
+    grub_defaults,
+    grub_mkconfig,
+    grubby,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Detect, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
-DETECTORS: t.Final[tuple[Detect, ...]] = (grub_mkconfig.detect, grub_defaults.detect)
+DETECTORS: t.Final[tuple[Detect, ...]] = (grubby.detect, grub_mkconfig.detect, grub_defaults.detect)
 
 
 def find_loader(root: Root) -> Loader:
