@@ -21,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
     ToolError,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import move_into_place, write_atomic
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from tests.unit.plugins.boot_tree import GrubbyTree
 
@@ -195,14 +196,13 @@ def test_a_switch_that_breaks_off_brings_every_entry_back(
     host: GrubbyTree, renames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = host.snapshot()
-    move = staged_entries.move_into_place
     moved: list[str] = []
 
     def break_off(temporary: str, path: str, *args: Any) -> None:
         moved.append(path)
         if len(moved) == renames + 1:
             raise OSError(errno.EIO, "Input/output error", path)
-        move(temporary, path, *args)
+        move_into_place(temporary, path, *args)
 
     monkeypatch.setattr(staged_entries, "move_into_place", break_off)
     with pytest.raises(OSError, match="Input/output error"):
@@ -212,7 +212,6 @@ def test_a_switch_that_breaks_off_brings_every_entry_back(
 
 def test_a_disk_that_is_full_changes_nothing(host: GrubbyTree, monkeypatch: pytest.MonkeyPatch) -> None:
     before = host.snapshot()
-    write = staged_entries.write_atomic
     room = 0
 
     def run_full(path: str, data: bytes) -> None:
@@ -220,7 +219,7 @@ def test_a_disk_that_is_full_changes_nothing(host: GrubbyTree, monkeypatch: pyte
         room -= 1
         if room < 0:
             raise OSError(errno.ENOSPC, "No space left on device", path)
-        write(path, data)
+        write_atomic(path, data)
 
     monkeypatch.setattr(staged_entries, "write_atomic", run_full)
     for files in range(4):
@@ -234,12 +233,11 @@ def test_a_template_that_cannot_be_written_changes_nothing(
     almalinux: GrubbyTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = almalinux.snapshot()
-    write = line_file.write_atomic
 
     def refuse(path: str, data: bytes) -> None:
         if path.endswith("kernel/cmdline"):
             raise OSError(errno.EROFS, "Read-only file system", path)
-        write(path, data)
+        write_atomic(path, data)
 
     monkeypatch.setattr(line_file, "write_atomic", refuse)
     with pytest.raises(OSError, match="Read-only"):
