@@ -19,7 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.blo
     with_block,
     without_block,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
@@ -51,17 +51,23 @@ def set_arguments(
 
 
 def set_owners(
-    root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Sequence[str]], check_mode: bool
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    wanted: t.Mapping[str, t.Sequence[str]],
+    check_mode: bool,
+    bootloader: str = AUTO,
 ) -> ArgumentsChange:
     """Make the arguments in ``wanted``, in their order, all that each of its owners has on the command line.
 
     An empty list takes the owner's away; owners that are not named keep theirs. The boot configuration is
-    generated once for all. ``ledger`` must be the locked one. Raises :class:`InputError` for a token that cannot
-    be written, :class:`RefusedError` where somebody else's token contradicts, :class:`HostStateError` without a
-    known loader, :class:`ToolError` when the loader's tool fails; nothing is changed then.
+    generated once for all. ``bootloader`` as :func:`find_loader` takes it; ``ledger`` must be the locked one. Raises
+    :class:`InputError` for a token that cannot be written, :class:`RefusedError` where somebody else's token
+    contradicts, :class:`HostStateError` without a known loader, :class:`ToolError` when the loader's tool fails;
+    nothing is changed then.
     """
     asked = {owner: [check_argument(argument) for argument in args] for owner, args in wanted.items()}
-    loader = find_loader(root)
+    loader = find_loader(root, bootloader)
     entries = loader.entries()
     blocks = recorded_blocks(ledger)
     owned = ledger.section("kernel_args")
@@ -76,7 +82,7 @@ def set_owners(
     if not check_mode and (changed or blocks != [block for block in [new] if block]):
         changes = _write(run, ledger, loader, _Target(owners, blocks, new, after))
         warnings = tuple(change.note for change in changes if change.note)
-        after = find_loader(root).entries()
+        after = find_loader(root, bootloader).entries()
     diff = (*_diff(entries, after), *(_owned.diff_entry(carrier) for carrier in carriers))
     return ArgumentsChange(changed, describe(root, owners, after, loader.name), diff, warnings)
 

@@ -66,7 +66,25 @@ class Loader(t.Protocol):
         """
 
 
-class Detect(t.Protocol):
-    """Gives the loader where it boots this machine, else ``None`` after adding what it looked for."""
+@dataclasses.dataclass(frozen=True)
+class Unsupported:
+    """A boot loader that is recognised and left alone: by which ``sign``, and what a person can do instead."""
 
-    def __call__(self, root: Root, looked_for: list[str]) -> Loader | None: ...
+    name: str
+    sign: str
+    advice: str
+
+    def __str__(self) -> str:
+        return (
+            f"This machine is booted by {self.name} ({self.sign}), which virtfleet.passthrough does not configure, so "
+            f"the kernel command line is left alone. {self.advice}."
+        )
+
+
+class Detect(t.Protocol):
+    """Gives the loader where all is there that it needs, else ``None`` after adding what it looked for.
+
+    It answers for its own files and tools only; what started the running kernel decides between several.
+    """
+
+    def __call__(self, root: Root, looked_for: list[str]) -> Loader | Unsupported | None: ...
