@@ -18,9 +18,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     parse_menu,
     to_entries,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     move_into_place,
@@ -42,7 +43,7 @@ OWNER = "kernel_cmdline"
 _KEPT = f"{CONFIGURATION} stays as it was."
 
 
-class GrubMkconfigLoader:
+class GrubMkconfigLoader(Loader):
     """See :class:`Loader`; arguments go to GRUB_CMDLINE_LINUX_DEFAULT, which recovery entries do not use."""
 
     name = "grub"
@@ -60,7 +61,16 @@ class GrubMkconfigLoader:
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if not arguments:
             return (_owned.preview_release(self._root, ledger, DROP_IN),)
+        self._refuse_init_arguments()
         return (_owned.preview(self._root, ledger, _drop_in(arguments)),)
+
+    def _refuse_init_arguments(self) -> None:
+        for entry in self.entries():
+            if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
+                raise RefusedError(
+                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
+                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
+                )
 
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]
@@ -127,7 +137,7 @@ def _restore_drop_in(root: Root, ledger: Ledger, before: bytes | None) -> None:
 
 
 def render_drop_in(arguments: t.Sequence[str]) -> bytes:
-    """The shell fragment that ``grub-mkconfig`` sources; arguments were checked to need no quoting."""
+    """The shell fragment that ``grub-mkconfig`` sources; ``carries`` was asked: they need no quoting."""
     return (
         "# Written by virtfleet.passthrough (module kernel_cmdline); changes are undone by its revert playbook.\n"
         f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {" ".join(arguments)}"\n'

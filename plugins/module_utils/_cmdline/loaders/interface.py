@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import is_plain
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -45,9 +46,21 @@ class Entry:
 
 
 class Loader(t.Protocol):
-    """A boot loader's configuration on one host."""
+    """A boot loader's configuration on one host; loaders inherit from it."""
 
     name: str
+
+    def carries(self, argument: str) -> str | None:
+        """Why this loader's configuration cannot carry ``argument``, which the kernel could read; ``None`` if it can.
+
+        The default suits every configuration that a shell or a script language reads.
+        """
+        if is_plain(argument):
+            return None
+        return (
+            f"more than the kernel reads the configuration of {self.name}, so that only letters, digits and "
+            "_ . , : = @ % + / - arrive as written; blanks, quotes and other characters are not supported there"
+        )
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry as configured now, in menu order; exactly one is ``default``: the one that boots next."""

@@ -240,7 +240,42 @@ def test_lesson_13_a_menu_of_boot_loader_specification_entries_is_not_taken_for_
 def test_bad_arguments_are_refused_before_anything_is_looked_at(host: GrubHost) -> None:
     shutil.rmtree(host.base / "boot")
     with pytest.raises(InputError):
-        host.set("user", "a;reboot")
+        host.set("user", "a b")
+
+
+@pytest.mark.parametrize("argument", ["a;reboot", "$(reboot)", 'dyndbg="a +p"'])
+def test_what_grubs_configuration_cannot_carry_is_refused_before_any_write(host: GrubHost, argument: str) -> None:
+    before = host.snapshot()
+    with pytest.raises(RefusedError, match=r"wanted by user.*configuration of grub"):
+        host.set("user", argument)
+    assert host.snapshot() == before
+
+
+def test_a_line_that_the_kernel_would_cut_off_is_refused(host: GrubHost) -> None:
+    before = host.snapshot()
+    with pytest.raises(RefusedError, match=r"'Debian' would be \d+ bytes .* the kernel reads 2047"):
+        host.set("user", *(f"a{number:04}.b=1" for number in range(200)))
+    assert host.snapshot() == before
+
+
+def test_a_line_that_is_too_long_already_may_get_shorter(host: GrubHost) -> None:
+    host.set("user", "a.b=1", "c.d=1")
+    (host.base / "etc/default/grub").write_text(DEFAULTS.replace("quiet", "x" * 2048))
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host._generate())
+    assert host.set("user", "a.b=1").changed
+    assert host.lines()[0].endswith("mitigations=off a.b=1")
+
+
+def test_arguments_of_init_on_grubs_line_are_refused_because_ours_would_join_them(host: GrubHost) -> None:
+    (host.base / "etc/default/grub").write_text(DEFAULTS.replace("quiet", "quiet -- 3"))
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host._generate())
+    before = host.snapshot()
+    for check_mode in (True, False):
+        with pytest.raises(RefusedError, match=r"'Debian' has '--'"):
+            host.set("iommu", "intel_iommu=on", check_mode=check_mode)
+    assert host.snapshot() == before
 
 
 def test_several_owners_need_one_run_of_the_tool(host: GrubHost) -> None:
