@@ -11,7 +11,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub_mkconfig, unsupported
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import (
+    extlinux,
+    grub_mkconfig,
+    unsupported,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
     Detect,
     Loader,
@@ -24,6 +28,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
     LIMINE,
     NETWORK,
     REFIND,
+    U_BOOT,
     Started,
     read_started,
 )
@@ -51,7 +56,10 @@ class Known:
 
 
 # One line for each loader; which comes first makes no difference.
-SUPPORTED: t.Final[tuple[Known, ...]] = (Known("grub", grub_mkconfig.detect, frozenset({GRUB})),)
+SUPPORTED: t.Final[tuple[Known, ...]] = (
+    Known("grub", grub_mkconfig.detect, frozenset({GRUB})),
+    Known("extlinux", extlinux.detect, frozenset({U_BOOT})),
+)
 _RECOGNISED: t.Final[tuple[Known, ...]] = (
     Known("rEFInd", unsupported.detect_refind, frozenset({REFIND})),
     Known("Limine", unsupported.detect_limine, frozenset({LIMINE})),
