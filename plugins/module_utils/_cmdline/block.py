@@ -15,7 +15,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import find_block, replace_block
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
+    find_block,
+    kernel_part_length,
+    replace_block,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 _BLOCKS = "blocks"
@@ -47,14 +51,15 @@ def present_block(line: t.Sequence[str], blocks: t.Iterable[t.Sequence[str]]) ->
 
 
 def with_block(line: t.Sequence[str], blocks: t.Iterable[t.Sequence[str]], new: t.Sequence[str]) -> list[str]:
-    """``line`` with our run, whichever of ``blocks`` it is, replaced by ``new``; at the end where there was none.
+    """``line`` with our run, whichever of ``blocks`` it is, replaced by ``new``; where there was none, at the end of
+    the kernel's part.
 
     GRUB appends variables of its own (Ubuntu's ``$vt_handoff``) behind what the configuration gives it.
     """
     old = present_block(line, blocks)
     if old:
         return replace_block(line, old, new)
-    end = len(line)
+    end = kernel_part_length(line)
     while end and line[end - 1].startswith("$"):
         end -= 1
     return [*line[:end], *new, *line[end:]]

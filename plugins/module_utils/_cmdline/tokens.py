@@ -4,83 +4,188 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""The kernel command line as the kernel reads it: tokens, their keys, and blocks of them. Pure."""
+"""The kernel command line as the kernel reads it: tokens, their keys, and runs of them. Pure.
+
+Rules from ``next_arg`` in lib/cmdline.c and ``parse_args`` in kernel/params.c.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 
-# What a POSIX shell (GRUB's configuration), GRUB's own script language and the kernel all read as written.
+# isspace() of lib/ctype.c, as far as it is ASCII.
+BLANKS = " \t\n\v\f\r"
+
+# What a POSIX shell, GRUB's own script language and the kernel all read as written.
 _PLAIN_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
 
-# Parameters that mean something several times: Documentation/admin-guide/kernel-parameters.txt, dracut.cmdline(7),
-# kernel-command-line(7) of systemd. Names have "_" for "-" here.
-_REPEATABLE = re.compile(
-    r"console|earlycon|video|hugepages|hugepagesz|memmap|pci|dyndbg|initcall_blacklist|modprobe\.blacklist"
-    r"|module_blacklist|ip|ifname|nameserver|bond|bridge|vlan|team|rd\..*|systemd\..*|udev\..*"
-)
+# What every line-based file keeps as it is.
+_PRINTABLE = re.compile(r"[ -~]+")
+
+END_OF_KERNEL_PART = "--"
+
+
+@dataclasses.dataclass(frozen=True)
+class Token:
+    """One argument. ``text`` is what stands on the line, quotes included."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        """From exactly one argument; :class:`InputError` for none, for several and for blanks around it."""
+        line = CommandLine.parse(text)
+        if len(line.tokens) != 1 or any(line.blanks):
+            raise InputError(
+                f"kernel argument '{text}': expected exactly one; a value with blanks needs double quotes around it"
+            )
+        return line.tokens[0]
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def name(self) -> str:
+        """The parameter's name with ``-`` read as ``_``, as kernel/params.c compares names."""
+        return self._parts[0].replace("-", "_")
+
+    @property
+    def value(self) -> str | None:
+        """What the parameter is given, without the quotes around it; ``None`` for a flag."""
+        return self._parts[1]
+
+    @property
+    def meaning(self) -> tuple[str, str | None]:
+        """What the kernel is told: boot loaders move quotes about, and ``a="b c"`` is ``"a=b c"`` to it."""
+        return self.name, self.value
+
+    @property
+    def unquoted(self) -> str:
+        """The argument as the kernel's log and ``/proc/1/environ`` show it."""
+        name, value = self._parts
+        return name if value is None else f"{name}={value}"
+
+    @property
+    def ends_kernel_part(self) -> bool:
+        """Whether what follows belongs to init."""
+        return self._parts == (END_OF_KERNEL_PART, None)
+
+    @property
+    def _parts(self) -> tuple[str, str | None]:
+        quoted = self.text.startswith('"')
+        body = self.text[1:] if quoted else self.text
+        # A token that begins with "=" has no name, so that the kernel looks for the next one.
+        equals = body.find("=", 1)
+        if equals < 0:
+            return (body[:-1] if quoted and body.endswith('"') else body), None
+        name, value = body[:equals], body[equals + 1 :]
+        if value.startswith('"'):
+            value = value[1:]
+            quoted = True
+        return name, (value[:-1] if quoted and value.endswith('"') else value)
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """A whole line: ``blanks[i]`` stands before ``tokens[i]``, the last one behind all of them.
+
+    ``str(CommandLine.parse(line)) == line`` for every line.
+    """
+
+    tokens: tuple[Token, ...]
+    blanks: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, line: str) -> CommandLine:
+        """Blanks separate, unless an odd number of double quotes stands before them in the token."""
+        tokens: list[Token] = []
+        blanks: list[str] = []
+        position = 0
+        while True:
+            start = position
+            while position < len(line) and line[position] in BLANKS:
+                position += 1
+            blanks.append(line[start:position])
+            if position == len(line):
+                return cls(tuple(tokens), tuple(blanks))
+            start = position
+            quoted = False
+            while position < len(line) and (quoted or line[position] not in BLANKS):
+                quoted ^= line[position] == '"'
+                position += 1
+            tokens.append(Token(line[start:position]))
+
+    def __str__(self) -> str:
+        return "".join(f"{blank}{token}" for blank, token in zip(self.blanks, self.tokens)) + self.blanks[-1]
+
+    @property
+    def kernel_part(self) -> tuple[Token, ...]:
+        """What the kernel reads as parameters: everything before ``--``."""
+        return self.tokens[: kernel_part_length(self.tokens)]
 
 
 def split(line: str) -> list[str]:
-    """Tokens as they stand, double quotes kept: blanks inside quotes do not separate (``next_arg`` in
-    lib/cmdline.c)."""
-    tokens: list[str] = []
-    current = ""
-    quoted = False
-    for character in line:
-        if character.isspace() and not quoted:
-            if current:
-                tokens.append(current)
-            current = ""
-            continue
-        if character == '"':
-            quoted = not quoted
-        current += character
-    if current:
-        tokens.append(current)
-    return tokens
+    """The tokens of a line as they stand, double quotes kept."""
+    return [token.text for token in CommandLine.parse(line).tokens]
 
 
 def key(token: str) -> str:
-    """The parameter's name with ``-`` read as ``_``, as kernel/params.c does."""
-    return token.strip('"').partition("=")[0].replace("-", "_")
+    """The name of the parameter that ``token`` sets."""
+    return Token(token).name
+
+
+def kernel_part_length(line: t.Iterable[str | Token]) -> int:
+    """How many tokens of ``line`` are the kernel's; those from ``--`` on are init's."""
+    length = 0
+    for token in line:
+        if (token if isinstance(token, Token) else Token(token)).ends_kernel_part:
+            break
+        length += 1
+    return length
 
 
 def check_argument(argument: str) -> str:
-    """Give back a token that every layer on its way to the kernel reads as written; refuse others."""
-    if not _PLAIN_ARGUMENT.fullmatch(argument):
-        raise InputError(
-            f"kernel argument '{argument}': expected one token of letters, digits and _ . , : = @ % + / -; "
-            "blanks and quotes are not supported in this version"
-        )
+    """Give back one argument that the kernel reads as it is meant; refuse others.
+
+    What a boot loader can carry of these is its own to say (``Loader.carries``).
+    """
+    token = Token.parse(argument)
+    if not _PRINTABLE.fullmatch(argument):
+        raise InputError(f"kernel argument {argument!r}: expected printable ASCII characters")
+    if argument.count('"') % 2:
+        raise InputError(f"kernel argument '{argument}': a double quote is not closed, it would swallow what follows")
+    if token.ends_kernel_part:
+        raise InputError("kernel argument '--': it ends the kernel's arguments, and what follows belongs to init")
+    if not token.name:
+        raise InputError(f"kernel argument '{argument}': it names no parameter")
     return argument
 
 
+def is_plain(argument: str) -> bool:
+    """Whether every shell, script language and file on the way reads ``argument`` as written."""
+    return _PLAIN_ARGUMENT.fullmatch(argument) is not None
+
+
 def find_block(line: t.Sequence[str], block: t.Sequence[str]) -> int | None:
-    """Where ``block`` stands in ``line`` as one contiguous run (the last such place), or ``None``."""
-    size = len(block)
-    for start in range(len(line) - size, -1, -1):
-        if list(line[start : start + size]) == list(block):
+    """Where ``block`` stands in the kernel's part of ``line`` as one contiguous run (the last such place), or
+    ``None``. Tokens that tell the kernel the same are the same."""
+    wanted = [Token(token).meaning for token in block]
+    there = [Token(token).meaning for token in line[: kernel_part_length(line)]]
+    for start in range(len(there) - len(wanted), -1, -1):
+        if there[start : start + len(wanted)] == wanted:
             return start
     return None
 
 
 def replace_block(line: t.Sequence[str], old: t.Sequence[str], new: t.Sequence[str]) -> list[str]:
-    """``line`` with the run ``old`` replaced in place; ``new`` goes to the end where ``old`` is not there."""
+    """``line`` with the run ``old`` replaced in place; where it is not there, ``new`` goes to the end of the
+    kernel's part."""
     start = find_block(line, old) if old else None
     if start is None:
-        return [*line, *new]
+        end = kernel_part_length(line)
+        return [*line[:end], *new, *line[end:]]
     return [*line[:start], *new, *line[start + len(old) :]]
-
-
-def conflicts(foreign: t.Sequence[str], wanted: t.Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs (somebody else's token, ours) that set one single-valued parameter differently."""
-    return [
-        (theirs, ours)
-        for ours in wanted
-        for theirs in foreign
-        if key(theirs) == key(ours) and theirs != ours and not _REPEATABLE.fullmatch(key(ours))
-    ]

@@ -19,14 +19,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.blo
     with_block,
     without_block,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import MAX_LINE_BYTES, line_size
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.parameters import conflicts
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
-    check_argument,
-    conflicts,
-    find_block,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import check_argument, find_block
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -51,17 +49,25 @@ def set_arguments(
 
 
 def set_owners(
-    root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Sequence[str]], check_mode: bool
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    wanted: t.Mapping[str, t.Sequence[str]],
+    check_mode: bool,
+    bootloader: str = AUTO,
 ) -> ArgumentsChange:
     """Make the arguments in ``wanted``, in their order, all that each of its owners has on the command line.
 
     An empty list takes the owner's away; owners that are not named keep theirs. The boot configuration is
-    generated once for all. ``ledger`` must be the locked one. Raises :class:`InputError` for a token that cannot
-    be written, :class:`RefusedError` where somebody else's token contradicts, :class:`HostStateError` without a
+    generated once for all. ``bootloader`` is as :func:`find_loader` takes it, ``ledger`` the locked one. Raises
+    :class:`InputError` for a token that the kernel would not read as meant, :class:`RefusedError` where somebody
+    else's token contradicts, the loader cannot carry one or a line gets too long, :class:`HostStateError` without a
     known loader, :class:`ToolError` when the loader's tool fails; nothing is changed then.
     """
     asked = {owner: [check_argument(argument) for argument in args] for owner, args in wanted.items()}
-    loader = find_loader(root)
+    loader = find_loader(root, bootloader)
+    for owner, args in asked.items():
+        _refuse_what_cannot_be_carried(loader, owner, args)
     entries = loader.entries()
     blocks = recorded_blocks(ledger)
     owned = ledger.section("kernel_args")
@@ -70,13 +76,14 @@ def set_owners(
         _refuse_conflicts(entries, blocks, owners, owner)
     new = in_order(owners)
     after = tuple(_with_block(entry, blocks, new) for entry in entries)
+    _refuse_long_lines(entries, after)
     carriers = [carrier for carrier in loader.preview(ledger, new) if carrier.changed]
     changed = after != entries or bool(carriers) or new != in_order(owned)
     warnings: tuple[str, ...] = ()
     if not check_mode and (changed or blocks != [block for block in [new] if block]):
         changes = _write(run, ledger, loader, _Target(owners, blocks, new, after))
         warnings = tuple(change.note for change in changes if change.note)
-        after = find_loader(root).entries()
+        after = find_loader(root, bootloader).entries()
     diff = (*_diff(entries, after), *(_owned.diff_entry(carrier) for carrier in carriers))
     return ArgumentsChange(changed, describe(root, owners, after, loader.name), diff, warnings)
 
@@ -122,6 +129,24 @@ def _write(run: Runner, ledger: Ledger, loader: Loader, target: _Target) -> tupl
     return changes
 
 
+def _refuse_what_cannot_be_carried(loader: Loader, owner: str, args: t.Sequence[str]) -> None:
+    for argument in args:
+        reason = loader.carries(argument)
+        if reason is not None:
+            raise RefusedError(f"kernel argument '{argument}' (wanted by {owner}): {reason}")
+
+
+def _refuse_long_lines(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> None:
+    """Only where the line grows: taking something away must always be possible."""
+    for old, new in zip(before, after):
+        size = line_size(new)
+        if size > MAX_LINE_BYTES and size > line_size(old):
+            raise RefusedError(
+                f"the command line of '{new.title}' would be {size} bytes long with what the boot loader adds; the "
+                f"kernel reads {MAX_LINE_BYTES} and drops the rest without a word: shorten it"
+            )
+
+
 def _refuse_conflicts(
     entries: t.Sequence[Entry],
     blocks: t.Sequence[t.Sequence[str]],
@@ -145,9 +170,10 @@ def _refuse_conflicts(
 
 
 def _with_block(entry: Entry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> Entry:
-    if not entry.takes_arguments:
+    if not entry.takes_arguments and entry.shared_tail is None:
         return entry
-    return dataclasses.replace(entry, args=tuple(with_block(entry.args, blocks, new)))
+    end = len(entry.args) - (entry.shared_tail or 0)
+    return dataclasses.replace(entry, args=(*with_block(entry.args[:end], blocks, new), *entry.args[end:]))
 
 
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import conflicts, find_block, key
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.parameters import conflicts
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import find_block, key
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.foreign import foreign_arguments, own_entries
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Change, HostState, Refusal
 

@@ -22,10 +22,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.lin
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.grub_generated import (
     DEFAULTS,
     GeneratedMenu,
-    find_generated_menu,
-    reads_drop_ins,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, first_existing
@@ -33,13 +31,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 
 TEMPLATE = LineFile(DEFAULTS, "GRUB_CMDLINE_LINUX_DEFAULT")
 
-_SUSE_SETTINGS = "/etc/sysconfig/bootloader"
-_LOADER_TYPE = re.compile(r"""(?m)^[ \t]*LOADER_TYPE=["']?([\w-]*)""")
 _TRANSACTIONAL_UPDATE = ("/usr/sbin/transactional-update", "/usr/bin/transactional-update")
 _ROOT_MOUNT = re.compile(r"(?m)^[ \t]*[^#\s]\S*[ \t]+/[ \t]+\S+[ \t]+(\S+)")
 
 
-class GrubDefaultsLoader:
+class GrubDefaultsLoader(Loader):
     """See :class:`Loader`."""
 
     name = "grub"
@@ -52,6 +48,8 @@ class GrubDefaultsLoader:
         return self._menu.entries()
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
+        if arguments:
+            self._menu.refuse_init_arguments()
         change = TEMPLATE.preview(self._root, ledger, arguments)
         if change.changed and has_read_only_root(self._root):
             raise RefusedError(
@@ -71,29 +69,6 @@ class GrubDefaultsLoader:
             TEMPLATE.restore(self._root, ledger, change)
             raise
         return (change,)
-
-
-def detect(root: Root, looked_for: list[str]) -> GrubDefaultsLoader | None:
-    """GRUB with a generated menu whose generator reads nothing but ``/etc/default/grub``."""
-    # Without a menu grub_mkconfig.detect has said so already.
-    menu = find_generated_menu(root, [])
-    if menu is None or reads_drop_ins(root, menu):
-        return None
-    loader_type = suse_loader_type(root)
-    if loader_type in ("grub2-bls", "systemd-boot"):
-        looked_for.append(
-            f"GRUB with {DEFAULTS}: {_SUSE_SETTINGS} says LOADER_TYPE={loader_type}, so that sdbootutil makes the boot "
-            "entries, which is not supported: add the arguments to /etc/kernel/cmdline and run "
-            "'sdbootutil update-all-entries'"
-        )
-        return None
-    return GrubDefaultsLoader(root, menu)
-
-
-def suse_loader_type(root: Root) -> str | None:
-    """SUSE's own record of what boots the machine: ``grub2``, ``grub2-efi``, ``grub2-bls``, ``systemd-boot``."""
-    found = _LOADER_TYPE.search(root.read_text(_SUSE_SETTINGS) or "")
-    return found.group(1) if found is not None else None
 
 
 def has_read_only_root(root: Root) -> bool:

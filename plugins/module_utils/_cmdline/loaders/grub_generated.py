@@ -22,8 +22,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     to_entries,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    HostStateError,
+    RefusedError,
+    ToolError,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     first_existing,
@@ -74,6 +79,15 @@ class GeneratedMenu:
 
     def _parse(self, text: str) -> GrubMenu:
         return parse_menu(text, parse_environment(self._root.read_text(self._environment_path) or ""))
+
+    def refuse_init_arguments(self) -> None:
+        """The generator puts what we add behind everything else, where ``--`` would hand it to init."""
+        for entry in self.entries():
+            if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
+                raise RefusedError(
+                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
+                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
+                )
 
     def generate(self, run: Runner, expected: t.Sequence[Entry], by_hand: str | None = None) -> None:
         """Make the menu anew beside the old one, check that it holds ``expected``, and put it into its place.

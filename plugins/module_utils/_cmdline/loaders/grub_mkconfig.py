@@ -14,10 +14,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owne
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.grub_generated import (
     DEFAULTS,
     GeneratedMenu,
-    find_generated_menu,
-    reads_drop_ins,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -28,7 +26,7 @@ DROP_IN = f"{DEFAULTS}.d/zz-virtfleet-passthrough.cfg"
 OWNER = "kernel_cmdline"
 
 
-class GrubMkconfigLoader:
+class GrubMkconfigLoader(Loader):
     """See :class:`Loader`; arguments go to GRUB_CMDLINE_LINUX_DEFAULT, which recovery entries do not use."""
 
     name = "grub"
@@ -43,6 +41,7 @@ class GrubMkconfigLoader:
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if not arguments:
             return (_owned.preview_release(self._root, ledger, DROP_IN),)
+        self._menu.refuse_init_arguments()
         return (_owned.preview(self._root, ledger, _drop_in(arguments)),)
 
     def write(
@@ -56,17 +55,6 @@ class GrubMkconfigLoader:
             _restore_drop_in(self._root, ledger, before)
             raise
         return (change,)
-
-
-def detect(root: Root, looked_for: list[str]) -> GrubMkconfigLoader | None:
-    """GRUB with a generated menu whose generator reads drop-ins."""
-    menu = find_generated_menu(root, looked_for)
-    if menu is None:
-        return None
-    if not reads_drop_ins(root, menu):
-        looked_for.append(f"GRUB with drop-ins: {menu.tool} does not read {DEFAULTS}.d")
-        return None
-    return GrubMkconfigLoader(root, menu)
 
 
 def _place_drop_in(root: Root, ledger: Ledger, arguments: t.Sequence[str]) -> _owned.FileChange:
@@ -87,7 +75,7 @@ def _restore_drop_in(root: Root, ledger: Ledger, before: bytes | None) -> None:
 
 
 def render_drop_in(arguments: t.Sequence[str]) -> bytes:
-    """The shell fragment that ``grub-mkconfig`` sources; arguments were checked to need no quoting."""
+    """The shell fragment that ``grub-mkconfig`` sources; ``carries`` was asked: they need no quoting."""
     return (
         "# Written by virtfleet.passthrough (module kernel_cmdline); changes are undone by its revert playbook.\n"
         f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {" ".join(arguments)}"\n'

@@ -35,7 +35,11 @@ import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import recorded_blocks, without_block
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import (
+    present_block,
+    recorded_blocks,
+    without_block,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry, is_entry_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_bls import (
     is_rescue,
@@ -50,10 +54,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     to_entries,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.staged_entries import staged_entries
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
-    find_block,
+    kernel_part_length,
     replace_block,
     split,
 )
@@ -76,10 +80,10 @@ VENDOR_KERNEL_CMDLINE = "/usr/lib/kernel/cmdline"
 _KEPT = "The boot entries stay as they were."
 
 
-class GrubbyLoader:
+class GrubbyLoader(Loader):
     """See :class:`Loader`."""
 
-    name = "grub_bls"
+    name = "grub-bls"
 
     def __init__(self, root: Root, configuration: str) -> None:
         self._root = root
@@ -222,9 +226,11 @@ def _check_options(entry: BlsEntry) -> None:
 
 
 def _with_run(entry: BlsEntry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> BlsEntry:
-    """The entry with our run where it was, else at the very end: what variables hold stays before it."""
-    old = next((block for block in blocks if find_block(entry.options, block) is not None), [])
-    return entry.with_options(replace_block(entry.options, old, new))
+    """The entry with our run where it was, else at the end of the kernel's part: behind what variables hold."""
+    options = entry.options
+    old = present_block(options, blocks)
+    end = kernel_part_length(options)
+    return entry.with_options(replace_block(options, old, new) if old else [*options[:end], *new, *options[end:]])
 
 
 def _shown_by_grubby(entry: BlsEntry, variables: t.Mapping[str, str]) -> list[str]:

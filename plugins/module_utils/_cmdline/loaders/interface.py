@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import is_plain
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -22,7 +23,8 @@ class Entry:
     """One boot entry: kernel release, title, arguments in order, the initramfs it loads.
 
     ``managed`` entries are those that the distribution makes for its kernels; a memory test, another system or
-    an entry that a person wrote is listed and left alone.
+    an entry that a person wrote is listed and left alone. ``shared_tail`` is set for a rescue entry that its tool
+    gives the very arguments of the others: how many tokens of its own the tool puts behind them.
     """
 
     kernel: str
@@ -32,6 +34,7 @@ class Entry:
     rescue: bool = False
     managed: bool = True
     initrd: str | None = None
+    shared_tail: int | None = None
 
     @property
     def takes_arguments(self) -> bool:
@@ -41,13 +44,26 @@ class Entry:
     def to_json(self) -> dict[str, t.Any]:
         data = dataclasses.asdict(self)
         data["args"] = list(self.args)
+        del data["shared_tail"]
         return data
 
 
 class Loader(t.Protocol):
-    """A boot loader's configuration on one host."""
+    """A boot loader's configuration on one host; loaders inherit from it."""
 
     name: str
+
+    def carries(self, argument: str) -> str | None:
+        """Why this loader's configuration cannot carry ``argument``, which the kernel could read; ``None`` if it can.
+
+        The default suits every configuration that a shell or a script language reads.
+        """
+        if is_plain(argument):
+            return None
+        return (
+            f"more than the kernel reads the configuration of {self.name}, so that only letters, digits and "
+            "_ . , : = @ % + / - arrive as written; blanks, quotes and other characters are not supported there"
+        )
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry as configured now, in menu order; exactly one is ``default``: the one that boots next."""
@@ -66,7 +82,25 @@ class Loader(t.Protocol):
         """
 
 
-class Detect(t.Protocol):
-    """Gives the loader where it boots this machine, else ``None`` after adding what it looked for."""
+@dataclasses.dataclass(frozen=True)
+class Unsupported:
+    """A boot loader that is recognised and left alone: by which ``sign``, and what a person can do instead."""
 
-    def __call__(self, root: Root, looked_for: list[str]) -> Loader | None: ...
+    name: str
+    sign: str
+    advice: str
+
+    def __str__(self) -> str:
+        return (
+            f"This machine is booted by {self.name} ({self.sign}), which virtfleet.passthrough does not configure, so "
+            f"the kernel command line is left alone. {self.advice}."
+        )
+
+
+class Detect(t.Protocol):
+    """Gives the loader where all is there that it needs, else ``None`` after adding what it looked for.
+
+    It answers for its own files and tools only; what started the running kernel decides between several.
+    """
+
+    def __call__(self, root: Root, looked_for: list[str]) -> Loader | Unsupported | None: ...

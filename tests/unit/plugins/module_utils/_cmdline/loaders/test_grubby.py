@@ -59,7 +59,7 @@ def test_what_each_recorded_host_boots(
     assert host.next_boot().kernel.startswith(next_boot)
     assert [entry.rescue for entry in entries].count(True) == rescue
     state = read_boot_state(host.root, Ledger())
-    assert state["bootloader"] == "grub_bls"
+    assert state["bootloader"] == "grub-bls"
     assert not state["reboot_required"]
 
 

@@ -1,0 +1,26 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""How long a kernel command line may get. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+
+# COMMAND_LINE_SIZE is 2048 with the closing zero byte: arch/x86/include/asm/setup.h and
+# arch/arm64/include/uapi/asm/setup.h. The EFI stub cuts at the same size, and says so only on its own console
+# (efi_convert_cmdline in drivers/firmware/efi/libstub/efi-stub-helper.c).
+MAX_LINE_BYTES: t.Final = 2047
+
+# What a loader puts in front: BOOT_IMAGE= with GRUB's name for the disk, or initrd= with a path on the ESP.
+_DISK_AND_DIRECTORY: t.Final = len("BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz- ")
+
+
+def line_size(entry: Entry) -> int:
+    """How many bytes the kernel is given for ``entry``, with an allowance for what the loader adds."""
+    return len(" ".join(entry.args).encode()) + _DISK_AND_DIRECTORY + len(entry.kernel.encode())
