@@ -22,7 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     ToolError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from tests.unit.plugins.boot_tree import GeneratedTree
+from tests.unit.plugins.boot_tree import GeneratedTree, GrubbyTree
 
 RECORDED = ["opensuse-leap-15.5", "opensuse-leap-15.6", "opensuse-tumbleweed", "arch-2024", "arch-2025"]
 ARGS = ("hugepagesz=1G", "hugepages=2", "intel_iommu=on")
@@ -160,6 +160,15 @@ def test_entries_of_sdbootutil_are_refused_with_what_to_do(leap: GeneratedTree, 
     leap.change("etc/sysconfig/bootloader", "grub2-efi", loader_type)
     with pytest.raises(HostStateError, match=f"{loader_type}.*sdbootutil update-all-entries"):
         find_loader(leap.root)
+
+
+def test_enterprise_linux_without_blscfg_is_configured_the_same_way(tmp_path: Path) -> None:
+    tree = GrubbyTree(tmp_path, "grub_bls/almalinux-9.2")
+    tree.change("boot/grub2/grub.cfg", "\nblscfg\n", "\nmenuentry A { linux /vmlinuz-1 root=/dev/a ro }\n")
+    tree.write("usr/sbin/grub2-mkconfig", "if test -f ${sysconfdir}/default/grub ; then")
+    assert isinstance(find_loader(tree.root), GrubDefaultsLoader)
+    (carrier,) = tree.set("iommu", "intel_iommu=on", check_mode=True).diff[1:]
+    assert 'GRUB_CMDLINE_LINUX_DEFAULT="intel_iommu=on"' in carrier["after"]
 
 
 def test_a_generator_that_reads_drop_ins_is_told_by_its_text(leap: GeneratedTree) -> None:

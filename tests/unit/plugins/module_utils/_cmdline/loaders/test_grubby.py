@@ -148,6 +148,24 @@ def test_a_kernel_that_comes_before_the_reboot_carries_them(host: GrubbyTree) ->
     assert not host.set("iommu", "intel_iommu=on").changed
 
 
+def test_where_the_vendor_gives_new_kernels_their_line_ours_goes_behind_it(almalinux: GrubbyTree) -> None:
+    (almalinux.base / "etc/kernel/cmdline").unlink()
+    almalinux.write("usr/lib/kernel/cmdline", "root=LABEL=vendor ro\n")
+    before = almalinux.snapshot()
+    almalinux.set("iommu", "intel_iommu=on")
+    assert almalinux.install_kernel("9.0.0") == "root=LABEL=vendor ro intel_iommu=on"
+    next((almalinux.base / almalinux.directory).glob("*-9.0.0.conf")).unlink()
+    almalinux.set("iommu")
+    assert almalinux.snapshot() == before
+
+
+def test_what_belongs_to_init_stays_behind_ours(almalinux: GrubbyTree) -> None:
+    for path in (almalinux.base / almalinux.directory).iterdir():
+        path.write_text(path.read_text().replace("console=ttyS0,115200n8", "console=ttyS0,115200n8 -- splash"))
+    almalinux.set("iommu", "intel_iommu=on")
+    assert almalinux.lines()[OLD_ALMALINUX].endswith("console=ttyS0,115200n8 intel_iommu=on -- splash")
+
+
 def test_lesson_13_a_menu_that_is_generated_anew_keeps_them_in_the_entries(host: GrubbyTree) -> None:
     host.set("iommu", "intel_iommu=on")
     host.mkconfig_before_9_3()
