@@ -105,6 +105,8 @@ menuentry B { linux /k-2 }
 
 def test_entries_that_a_condition_leaves_out_do_not_count() -> None:
     text = """
+set default=Snapshots>B
+menuentry Z { linux /k-9 z }
 submenu Snapshots {
   if [ "$none" ]; then
     menuentry A { linux /k-1 }
@@ -114,7 +116,10 @@ submenu Snapshots {
 function f { menuentry C { linux /k-3 } }
 """
     entries = to_entries(parse_menu(text, {}))
-    assert [(entry.title, entry.args, entry.default) for entry in entries] == [("B", ("a",), True)]
+    assert [(entry.title, entry.args, entry.default) for entry in entries] == [
+        ("Z", ("z",), False),
+        ("B", ("a",), True),
+    ]
 
 
 def test_an_environment_block_with_its_padding() -> None:
