@@ -150,6 +150,13 @@ def release(root: Root, ledger: Ledger, path: str) -> FileChange:
     return change
 
 
+def disown(root: Root, ledger: Ledger, path: str) -> None:
+    """From now on the file at ``path`` is somebody else's, as it stands."""
+    if ledger.section("files").pop(path, None) is not None:
+        _remove_our_empty_directories(root, ledger)
+        ledger.save()
+
+
 def _put_back(real: str, content: bytes | None, original: t.Mapping[str, t.Any] | None) -> None:
     if content is None:
         remove(real)

@@ -64,9 +64,14 @@ options:
     default: present
   bootloader:
     description:
-      - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
+      - The boot loader that boots this machine.
+      - V(auto) tells it from what started the running kernel (EFI variables, C(/proc/cmdline)) and from what is
+        configured, and fails with what was looked for when unsure. A name decides then; it is refused where another
+        boot loader is certain.
+      - V(grub) is GRUB with a menu that C(grub-mkconfig) generates; V(grub-bls) is GRUB with Boot Loader Specification
+        entries (Fedora, Enterprise Linux), whose arguments C(grubby) shows.
     type: str
-    choices: [auto, grub]
+    choices: [auto, extlinux, grub, grub-bls]
     default: auto
   kernels:
     description:
@@ -198,7 +203,8 @@ reboot_required:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.kernel_cmdline import BOOTLOADERS, change
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import BOOTLOADERS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.kernel_cmdline import change
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
 
 

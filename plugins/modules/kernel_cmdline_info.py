@@ -22,6 +22,13 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.reads
   - virtfleet.passthrough._attributes.root
+options:
+  bootloader:
+    description:
+      - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
+    type: str
+    choices: [auto, extlinux, grub, grub-bls]
+    default: auto
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
 """
@@ -142,13 +149,17 @@ reboot_required:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.kernel_cmdline import inform
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"root": {"type": "path", "default": "/"}},
+        argument_spec={
+            "root": {"type": "path", "default": "/"},
+            "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
+        },
         supports_check_mode=True,
     )
     run_module(module, inform)

@@ -11,9 +11,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shlex
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_script import (
+    Interpreter,
+    commands,
+    plain,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
 
 _LINUX_COMMANDS = frozenset({"linux", "linuxefi", "linux16"})
@@ -23,7 +27,9 @@ _INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
 _RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
 
 # grub-mkconfig names the generator of every part; those that make entries for this system's Linux kernels.
-_PART = re.compile(r"### (BEGIN|END) (\S+) ###")
+_PART = re.compile(r"(?m)^[ \t]*### (BEGIN|END) (\S+) ###[ \t\r]*$")
+# Set by SUSE's menus of snapshots only; nothing in an entry that is booted as it stands.
+_EMPTY_VARIABLES = frozenset({"${extra_cmdline}"})
 _LINUX_GENERATORS = re.compile(r"\d+_linux(_zfs)?")
 
 ENVIRONMENT_HEADER = "# GRUB Environment Block"
@@ -39,13 +45,17 @@ class MenuEntry:
     args: tuple[str, ...]
     initrd: str | None
     managed: bool
+    rescue: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class GrubMenu:
+    """``default`` names what boots next; ``variables`` are those of the environment block and of the file."""
+
     entries: tuple[MenuEntry, ...]
     default: str
     uses_boot_loader_spec: bool
+    variables: t.Mapping[str, str]
 
 
 def parse_environment(text: str) -> dict[str, str]:
@@ -56,15 +66,16 @@ def parse_environment(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines[1:] if "=" in line and not line.startswith("#"))
 
 
-def parse_menu(text: str) -> GrubMenu:
-    """Menu entries in order, submenus included. Text outside of entries is only looked at for ``default``."""
-    return _MenuParser().parse(text)
+def parse_menu(text: str, environment: t.Mapping[str, str], listed: t.Sequence[MenuEntry] = ()) -> GrubMenu:
+    """Menu entries in order, submenus included. ``listed`` are those that the command ``blscfg`` finds."""
+    return _MenuParser(environment, listed).parse(text)
 
 
 class _MenuParser:
-    def __init__(self) -> None:
+    def __init__(self, environment: t.Mapping[str, str], listed: t.Sequence[MenuEntry]) -> None:
+        self._script = Interpreter(environment)
+        self._listed = listed
         self._entries: list[MenuEntry] = []
-        self._default = "0"
         self._blscfg = False
         # One frame per open menu: the names of the submenu (empty for the top) and the next position in it.
         self._menus: list[tuple[frozenset[str], int]] = [(frozenset(), 0)]
@@ -75,39 +86,57 @@ class _MenuParser:
         self._generator: str | None = None
 
     def parse(self, text: str) -> GrubMenu:
-        for line in text.splitlines():
-            part = _PART.fullmatch(line.strip())
-            if part is not None:
-                self._generator = os.path.basename(part.group(2)) if part.group(1) == "BEGIN" else ""
-            words = _words(line)
-            if words:
-                self._take(words)
-        return GrubMenu(tuple(self._entries), self._default, self._blscfg)
+        begin = 0
+        for mark in _PART.finditer(text):
+            self._take_section(text[begin : mark.start()])
+            self._generator = os.path.basename(mark.group(2)) if mark.group(1) == "BEGIN" else ""
+            begin = mark.end()
+        self._take_section(text[begin:])
+        variables = self._script.variables
+        return GrubMenu(tuple(self._entries), variables.get("default", "0"), self._blscfg, variables)
+
+    def _take_section(self, text: str) -> None:
+        for words in commands(text):
+            self._take(words)
 
     def _take(self, words: list[str]) -> None:
-        command = words[0]
-        if command in ("menuentry", "submenu") and words[-1] == "{":
-            self._open(command, words)
-        elif command == "}":
+        if words == ["}"]:
             self._close()
-        elif words[-1] == "{":
+        elif self._entry is not None or "block" in self._braces:
+            # Bodies of functions run when something calls them, and what an entry tests is only known at boot.
+            self._inside(words)
+        else:
+            carried_out = self._script.take(words)
+            if carried_out:
+                self._at_the_top(carried_out)
+            elif words[-1] == "{":
+                self._braces.append("block")
+
+    def _inside(self, words: list[str]) -> None:
+        if words[-1] == "{":
             self._braces.append("block")
         elif self._entry is not None:
-            self._entry_command(command, words)
-        elif command == "set" and len(words) > 1 and words[1].startswith("default="):
-            self._take_default(words[1].partition("=")[2])
-        elif command == "blscfg":
+            self._entry_command(words)
+
+    def _at_the_top(self, words: list[str]) -> None:
+        if words[0] in ("menuentry", "submenu") and words[-1] == "{":
+            self._open(words[0], [plain(word) for word in words])
+        elif words[-1] == "{":
+            self._braces.append("block")
+        elif words[0] == "blscfg":
             self._blscfg = True
+            for entry in self._listed:
+                own = entry.names | {self._next_position()}
+                self._entries.append(dataclasses.replace(entry, names=own))
 
-    def _take_default(self, default: str) -> None:
-        # 00_header first tries next_entry, which the environment block answers for; the rest is GRUB_DEFAULT.
-        if default != "${next_entry}":
-            self._default = default
-
-    def _open(self, command: str, words: list[str]) -> None:
+    def _next_position(self) -> str:
         parents, position = self._menus[-1]
         self._menus[-1] = (parents, position + 1)
-        own = {words[1], str(position), *_ids(words)}
+        return str(position)
+
+    def _open(self, command: str, words: list[str]) -> None:
+        parents = self._menus[-1][0]
+        own = {words[1], self._next_position(), *_ids(words)}
         names = frozenset(f"{parent}>{name}" for parent in parents for name in own) if parents else frozenset(own)
         self._braces.append(command)
         if command == "submenu":
@@ -129,26 +158,20 @@ class _MenuParser:
                     entry["args"],
                     entry["initrd"],
                     managed=self._generator is None or _LINUX_GENERATORS.fullmatch(self._generator) is not None,
+                    rescue=bool(_RESCUE_ARGUMENTS.intersection(entry["args"])),
                 )
             )
             self._entry = None
 
-    def _entry_command(self, command: str, words: list[str]) -> None:
+    def _entry_command(self, words: list[str]) -> None:
         if self._entry is None:
             return
-        if command in _LINUX_COMMANDS and len(words) > 1:
-            self._entry["kernel"] = words[1]
-            self._entry["args"] = tuple(_requote(word) for word in words[2:])
-        elif command in _INITRD_COMMANDS and len(words) > 1:
-            self._entry["initrd"] = words[-1]
-
-
-def _words(line: str) -> list[str]:
-    """GRUB's quoting follows the shell's (manual, 6.2 "Writing full configuration files directly")."""
-    try:
-        return shlex.split(line, comments=True)
-    except ValueError:
-        return []
+        command, *values = (plain(word) for word in words)
+        if command in _LINUX_COMMANDS and values:
+            self._entry["kernel"] = values[0]
+            self._entry["args"] = tuple(_requote(value) for value in values[1:] if value not in _EMPTY_VARIABLES)
+        elif command in _INITRD_COMMANDS and values:
+            self._entry["initrd"] = values[-1]
 
 
 def _requote(word: str) -> str:
@@ -168,23 +191,20 @@ def kernel_release(kernel_path: str) -> str:
     return release if dash and prefix in ("vmlinuz", "vmlinux", "bzImage", "kernel") else name
 
 
-def to_entries(menu: GrubMenu, environment: t.Mapping[str, str]) -> tuple[Entry, ...]:
-    """Linux entries with the one marked that boots next: ``next_entry``, else the default, else the first."""
-    wanted = environment.get("next_entry") or menu.default
-    if wanted == "${saved_entry}":
-        wanted = environment.get("saved_entry") or "0"
+def to_entries(menu: GrubMenu) -> tuple[Entry, ...]:
+    """Linux entries with the one marked that boots next: the default, else the first."""
     linux = [entry for entry in menu.entries if entry.kernel_path]
-    chosen = next((entry for entry in linux if wanted in entry.names), None)
+    chosen = next((entry for entry in linux if menu.default in entry.names), None)
     if chosen is None:
         # A submenu as the default boots its own first entry.
-        chosen = next((entry for entry in linux if f"{wanted}>0" in entry.names), linux[0] if linux else None)
+        chosen = next((entry for entry in linux if f"{menu.default}>0" in entry.names), linux[0] if linux else None)
     return tuple(
         Entry(
             kernel=kernel_release(entry.kernel_path or ""),
             title=entry.title,
             args=entry.args,
             default=entry is chosen,
-            rescue=bool(_RESCUE_ARGUMENTS.intersection(entry.args)),
+            rescue=entry.rescue,
             managed=entry.managed,
             initrd=entry.initrd,
         )

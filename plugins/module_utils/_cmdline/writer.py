@@ -21,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.blo
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.huge_pages import ignored_huge_pages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import MAX_LINE_BYTES, line_size
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.parameters import conflicts
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
@@ -50,18 +50,23 @@ def set_arguments(
 
 
 def set_owners(
-    root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Sequence[str]], check_mode: bool
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    wanted: t.Mapping[str, t.Sequence[str]],
+    check_mode: bool,
+    bootloader: str = AUTO,
 ) -> ArgumentsChange:
     """Make the arguments in ``wanted``, in their order, all that each of its owners has on the command line.
 
     An empty list takes the owner's away; owners that are not named keep theirs. The boot configuration is
-    generated once for all. ``ledger`` must be the locked one. Raises :class:`InputError` for a token that the
-    kernel would not read as meant, :class:`RefusedError` where somebody else's token contradicts, the loader cannot
-    carry one or a line gets too long, :class:`HostStateError` without a known loader, :class:`ToolError` when the
-    loader's tool fails; nothing is changed then.
+    generated once for all. ``bootloader`` is as :func:`find_loader` takes it, ``ledger`` the locked one. Raises
+    :class:`InputError` for a token that the kernel would not read as meant, :class:`RefusedError` where somebody
+    else's token contradicts, the loader cannot carry one or a line gets too long, :class:`HostStateError` without a
+    known loader, :class:`ToolError` when the loader's tool fails; nothing is changed then.
     """
     asked = {owner: [check_argument(argument) for argument in args] for owner, args in wanted.items()}
-    loader = find_loader(root)
+    loader = find_loader(root, bootloader)
     for owner, args in asked.items():
         _refuse_what_cannot_be_carried(loader, owner, args)
     entries = loader.entries()
@@ -79,7 +84,7 @@ def set_owners(
     if not check_mode and (changed or blocks != [block for block in [new] if block]):
         changes = _write(run, ledger, loader, _Target(owners, blocks, new, after))
         warnings += tuple(change.note for change in changes if change.note)
-        after = find_loader(root).entries()
+        after = find_loader(root, bootloader).entries()
     diff = (*_diff(entries, after), *(_owned.diff_entry(carrier) for carrier in carriers))
     return ArgumentsChange(changed, describe(root, owners, after, loader.name), diff, warnings)
 
@@ -177,9 +182,10 @@ def _refuse_conflicts(
 
 
 def _with_block(entry: Entry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> Entry:
-    if not entry.takes_arguments:
+    if not entry.takes_arguments and entry.shared_tail is None:
         return entry
-    return dataclasses.replace(entry, args=tuple(with_block(entry.args, blocks, new)))
+    end = len(entry.args) - (entry.shared_tail or 0)
+    return dataclasses.replace(entry, args=(*with_block(entry.args[:end], blocks, new), *entry.args[end:]))
 
 
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:

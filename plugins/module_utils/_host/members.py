@@ -9,16 +9,12 @@
 from __future__ import annotations
 
 import re
-import struct
 import typing as t
-import uuid
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.firmware import read_boot_current
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.block import BLOCK
 
-EFI_VARIABLES = "/sys/firmware/efi/efivars"
-# UEFI Specification, 3.3: the vendor GUID of the variables that the specification itself defines.
-_EFI_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _PROXMOX_ESPS = "/etc/kernel/proxmox-boot-uuids"
 
 # The kernel module of ZFS shows every imported pool here as a directory.
@@ -104,38 +100,8 @@ def boot_partitions(root: Root, udev: UdevBlocks) -> list[str]:
 
     Not every one on the machine: a disk that is meant for a guest has often kept one of its own.
     """
-    started = _boot_current_partition(root)
+    option = read_boot_current(root)
+    started = option.partition if option else None
     synced = {line.strip() for line in (root.read_text(_PROXMOX_ESPS) or "").splitlines() if line.strip()}
     found = udev.with_any("ID_PART_ENTRY_UUID", {started} if started else set())
     return [*found, *udev.with_any("ID_FS_UUID", synced)]
-
-
-def _boot_current_partition(root: Root) -> str | None:
-    """The GUID of the partition that the firmware loaded the boot loader from, in udev's form."""
-    current = root.read_bytes(f"{EFI_VARIABLES}/BootCurrent-{_EFI_GLOBAL}")
-    if current is None or len(current) < 6:
-        return None
-    # The file begins with four bytes of attributes (Documentation/filesystems/efivarfs.rst).
-    number = struct.unpack_from("<H", current, 4)[0]
-    option = root.read_bytes(f"{EFI_VARIABLES}/Boot{number:04X}-{_EFI_GLOBAL}")
-    return None if option is None else _partition_of(option[4:])
-
-
-def _partition_of(option: bytes) -> str | None:
-    """The GPT partition in an EFI_LOAD_OPTION (UEFI Specification, 3.1.3 and 10.3.5.1), ``None`` without one."""
-    if len(option) < 6:
-        return None
-    length = struct.unpack_from("<H", option, 4)[0]
-    end = 6
-    while end + 2 <= len(option) and option[end : end + 2] != b"\0\0":
-        end += 2
-    path = option[end + 2 : end + 2 + length]
-    while len(path) >= 4:
-        kind, subtype, size = struct.unpack_from("<BBH", path)
-        # A hard drive node: partition number, start, size, signature of 16 bytes, format, signature type 2 (GUID).
-        if (kind, subtype) == (4, 1) and size >= 42 and len(path) >= 42 and path[41] == 2:
-            return str(uuid.UUID(bytes_le=path[24:40]))
-        if size < 4:
-            return None
-        path = path[size:]
-    return None

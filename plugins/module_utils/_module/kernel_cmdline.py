@@ -28,15 +28,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runt
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-BOOTLOADERS = ("auto", "grub")
-
 
 def change(module: AnsibleModule, run: Runner) -> Result:
     """Body of ``kernel_cmdline``."""
     root = Root()
-    _check_bootloader(root, module.params["bootloader"])
+    bootloader: str = module.params["bootloader"]
     with locked(root, module.check_mode) as ledger:
-        outcome = set_owners(root, run, ledger, _wanted(module.params, ledger), module.check_mode)
+        outcome = set_owners(root, run, ledger, _wanted(module.params, ledger), module.check_mode, bootloader)
     state = _with_unknown(root, run, outcome.state)
     warnings = (*outcome.warnings, *_ignored(state))
     return Result(outcome.changed, state, tuple(outcome.diff), warnings)
@@ -82,12 +80,6 @@ def _argument_list(owner: str, args: t.Any) -> list[str]:
 def inform(module: AnsibleModule, run: Runner) -> Result:
     """Body of ``kernel_cmdline_info``."""
     root = Root(module.params["root"])
-    loader = find_loader(root)
+    loader = find_loader(root, module.params["bootloader"])
     state = describe(root, Ledger.read(root).section("kernel_args"), loader.entries(), loader.name)
     return Result(data=_with_unknown(root, run, state))
-
-
-def _check_bootloader(root: Root, wanted: str) -> None:
-    found = find_loader(root).name
-    if wanted not in ("auto", found):
-        raise InputError(f"bootloader={wanted}, but this machine is booted by {found}: use bootloader=auto")

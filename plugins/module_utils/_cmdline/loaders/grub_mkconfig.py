@@ -8,42 +8,23 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
-    GrubMenu,
-    parse_environment,
-    parse_menu,
-    to_entries,
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.grub_generated import (
+    DEFAULTS,
+    GeneratedMenu,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
-    is_plain_in_quotes,
-    kernel_part_length,
-)
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError, ToolError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
-    Root,
-    move_into_place,
-    remove,
-    sync_boot_filesystem,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import is_plain_in_quotes
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
-CONFIGURATION = "/boot/grub/grub.cfg"
-ENVIRONMENT = "/boot/grub/grubenv"
-DEFAULTS = "/etc/default/grub"
 # The last name in its directory, so that what stands in the files before it is complete.
-DROP_INS = "/etc/default/grub.d"
-DROP_IN = f"{DROP_INS}/zz-virtfleet-passthrough.cfg"
-GRUB_MKCONFIG = "/usr/sbin/grub-mkconfig"
+DROP_IN = f"{DEFAULTS}.d/zz-virtfleet-passthrough.cfg"
 
 OWNER = "kernel_cmdline"
-
-_KEPT = f"{CONFIGURATION} stays as it was."
 
 
 class GrubMkconfigLoader(Loader):
@@ -51,7 +32,7 @@ class GrubMkconfigLoader(Loader):
 
     name = "grub"
 
-    def __init__(self, root: Root, menu: GrubMenu) -> None:
+    def __init__(self, root: Root, menu: GeneratedMenu) -> None:
         self._root = root
         self._menu = menu
 
@@ -66,24 +47,13 @@ class GrubMkconfigLoader(Loader):
         )
 
     def entries(self) -> tuple[Entry, ...]:
-        return to_entries(self._menu, self._environment())
-
-    def _environment(self) -> dict[str, str]:
-        return parse_environment(self._root.read_text(ENVIRONMENT) or "")
+        return self._menu.entries()
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if not arguments:
             return (_owned.preview_release(self._root, ledger, DROP_IN),)
-        self._refuse_init_arguments()
+        self._menu.refuse_init_arguments()
         return (_owned.preview(self._root, ledger, _drop_in(arguments)),)
-
-    def _refuse_init_arguments(self) -> None:
-        for entry in self.entries():
-            if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
-                raise RefusedError(
-                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
-                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
-                )
 
     def write(
         self, run: Runner, ledger: Ledger, arguments: t.Sequence[str], expected: t.Sequence[Entry]
@@ -91,45 +61,11 @@ class GrubMkconfigLoader(Loader):
         before = self._root.read_bytes(DROP_IN)
         change = _place_drop_in(self._root, ledger, arguments)
         try:
-            self._generate(run, expected)
+            self._menu.generate(run, expected, by_hand="update-grub")
         except BaseException:
             _restore_drop_in(self._root, ledger, before)
             raise
         return (change,)
-
-    def _generate(self, run: Runner, expected: t.Sequence[Entry]) -> None:
-        # The name may be a link into another file system, and GRUB reads what it leads to.
-        configuration = os.path.realpath(self._root.path(CONFIGURATION))
-        generated = f"{configuration}.virtfleet-passthrough"
-        try:
-            run_checked(run, [GRUB_MKCONFIG, "-o", generated], "Generating the GRUB configuration")
-            _compare(to_entries(_read_menu(generated), self._environment()), expected)
-            move_into_place(generated, configuration)
-        finally:
-            remove(generated)
-            remove(f"{generated}.new")
-        sync_boot_filesystem(self._root.path("/boot"))
-
-
-def detect(root: Root, looked_for: list[str]) -> GrubMkconfigLoader | None:
-    """GRUB with a generated configuration and the tool that generates it."""
-    missing = [path for path in (CONFIGURATION, DEFAULTS, GRUB_MKCONFIG) if not root.exists(path)]
-    if missing:
-        looked_for.append(f"GRUB with grub-mkconfig: no {', no '.join(missing)}")
-        return None
-    menu = parse_menu(root.read_text(CONFIGURATION) or "")
-    if menu.uses_boot_loader_spec:
-        looked_for.append(f"GRUB with grub-mkconfig: {CONFIGURATION} reads boot loader specification entries (blscfg)")
-        return None
-    return GrubMkconfigLoader(root, menu)
-
-
-def _read_menu(path: str) -> GrubMenu:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return parse_menu(stream.read())
-    except FileNotFoundError:
-        return parse_menu("")
 
 
 def _place_drop_in(root: Root, ledger: Ledger, arguments: t.Sequence[str]) -> _owned.FileChange:
@@ -156,23 +92,3 @@ def render_drop_in(arguments: t.Sequence[str]) -> bytes:
         "# Written by virtfleet.passthrough (module kernel_cmdline); changes are undone by its revert playbook.\n"
         f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {text}"\n'
     ).encode()
-
-
-def _compare(found: t.Sequence[Entry], expected: t.Sequence[Entry]) -> None:
-    """Every entry that was there must be there with the expected arguments; new kernels may have joined."""
-    if not found:
-        raise ToolError(f"grub-mkconfig ended well and generated no boot entry. {_KEPT}")
-    present = {(entry.title, entry.kernel): entry for entry in found}
-    for entry in expected:
-        generated = present.get((entry.title, entry.kernel))
-        if generated is None:
-            raise ToolError(
-                f"grub-mkconfig generated no entry '{entry.title}' for kernel {entry.kernel}. {_KEPT} "
-                "If that kernel was removed, run update-grub by hand once."
-            )
-        if generated.args != entry.args:
-            raise ToolError(
-                f"grub-mkconfig gave the entry '{entry.title}' other arguments than expected. {_KEPT} "
-                f"Expected: {' '.join(entry.args)}. Generated: {' '.join(generated.args)}. "
-                f"Most likely {DEFAULTS} or a file in {DROP_INS} was edited and update-grub not run since."
-            )

@@ -23,7 +23,8 @@ class Entry:
     """One boot entry: kernel release, title, arguments in order, the initramfs it loads.
 
     ``managed`` entries are those that the distribution makes for its kernels; a memory test, another system or
-    an entry that a person wrote is listed and left alone.
+    an entry that a person wrote is listed and left alone. ``shared_tail`` is set for a rescue entry that its tool
+    gives the very arguments of the others: how many tokens of its own the tool puts behind them.
     """
 
     kernel: str
@@ -33,6 +34,7 @@ class Entry:
     rescue: bool = False
     managed: bool = True
     initrd: str | None = None
+    shared_tail: int | None = None
 
     @property
     def takes_arguments(self) -> bool:
@@ -42,6 +44,7 @@ class Entry:
     def to_json(self) -> dict[str, t.Any]:
         data = dataclasses.asdict(self)
         data["args"] = list(self.args)
+        del data["shared_tail"]
         return data
 
 
@@ -79,7 +82,25 @@ class Loader(t.Protocol):
         """
 
 
-class Detect(t.Protocol):
-    """Gives the loader where it boots this machine, else ``None`` after adding what it looked for."""
+@dataclasses.dataclass(frozen=True)
+class Unsupported:
+    """A boot loader that is recognised and left alone: by which ``sign``, and what a person can do instead."""
 
-    def __call__(self, root: Root, looked_for: list[str]) -> Loader | None: ...
+    name: str
+    sign: str
+    advice: str
+
+    def __str__(self) -> str:
+        return (
+            f"This machine is booted by {self.name} ({self.sign}), which virtfleet.passthrough does not configure, so "
+            f"the kernel command line is left alone. {self.advice}."
+        )
+
+
+class Detect(t.Protocol):
+    """Gives the loader where all is there that it needs, else ``None`` after adding what it looked for.
+
+    It answers for its own files and tools only; what started the running kernel decides between several.
+    """
+
+    def __call__(self, root: Root, looked_for: list[str]) -> Loader | Unsupported | None: ...

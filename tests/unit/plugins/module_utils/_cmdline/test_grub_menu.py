@@ -58,8 +58,8 @@ NEXT = [
 
 
 def test_a_configuration_that_debian_12_generated() -> None:
-    menu = parse_menu((FIXTURES / "grub.cfg").read_text())
-    entries = to_entries(menu, parse_environment((FIXTURES / "grubenv").read_text()))
+    menu = parse_menu((FIXTURES / "grub.cfg").read_text(), parse_environment((FIXTURES / "grubenv").read_text()))
+    entries = to_entries(menu)
     assert [(entry.default, entry.rescue) for entry in entries] == [(True, False), (False, False), (False, True)]
     assert entries[0].args[1:] == (
         "ro",
@@ -76,13 +76,50 @@ def test_a_configuration_that_debian_12_generated() -> None:
 
 @pytest.mark.parametrize(("default", "environment", "title"), NEXT)
 def test_which_entry_boots_next(default: str, environment: dict[str, str], title: str) -> None:
-    entries = to_entries(parse_menu(TWO_KERNELS.replace("DEFAULT", default)), environment)
+    entries = to_entries(parse_menu(TWO_KERNELS.replace("DEFAULT", default), environment))
     assert [entry.title for entry in entries if entry.default] == [title]
 
 
 def test_a_quoted_value_keeps_its_blanks() -> None:
-    entries = to_entries(parse_menu(TWO_KERNELS), {})
+    entries = to_entries(parse_menu(TWO_KERNELS, {}))
     assert entries[0].args[-1] == '"dyndbg=file a.c +p"'
+
+
+def test_what_a_countdown_of_failed_boots_would_choose_only_counts_when_it_has_ended() -> None:
+    countdown = """
+if [ -n "${boot_counter}" -a "${boot_success}" = "0" ]; then
+  if [ "${boot_counter}" = "0" -o "${boot_counter}" = "-1" ]; then
+    set default=1
+  else
+    decrement boot_counter
+  fi
+fi
+menuentry A { linux /k-1 }
+menuentry B { linux /k-2 }
+"""
+    default = 'set default="${saved_entry}"'
+    for environment, title in [({}, "A"), ({"boot_counter": "0", "boot_success": "0"}, "B")]:
+        entries = to_entries(parse_menu(default + countdown, environment))
+        assert [entry.title for entry in entries if entry.default] == [title]
+
+
+def test_entries_that_a_condition_leaves_out_do_not_count() -> None:
+    text = """
+set default=Snapshots>B
+menuentry Z { linux /k-9 z }
+submenu Snapshots {
+  if [ "$none" ]; then
+    menuentry A { linux /k-1 }
+  fi
+  menuentry B { if [ x$grub_platform = xxen ]; then insmod xzio; fi; linux /k-2 ${extra_cmdline} a }
+}
+function f { menuentry C { linux /k-3 } }
+"""
+    entries = to_entries(parse_menu(text, {}))
+    assert [(entry.title, entry.args, entry.default) for entry in entries] == [
+        ("Z", ("z",), False),
+        ("B", ("a",), True),
+    ]
 
 
 def test_an_environment_block_with_its_padding() -> None:

@@ -99,12 +99,21 @@ def test_the_configuration_keeps_its_mode(host: GrubHost) -> None:
     assert host.configuration.stat().st_mode & 0o777 == 0o444
 
 
-@pytest.mark.parametrize("missing", ["boot/grub/grub.cfg", "etc/default/grub", "usr/sbin/grub-mkconfig"])
+@pytest.mark.parametrize("missing", ["boot/grub/grub.cfg", "etc/default/grub"])
 def test_an_unknown_loader_is_refused_with_what_was_looked_for(host: GrubHost, missing: str) -> None:
     (host.base / missing).unlink()
     with pytest.raises(HostStateError, match=missing):
         host.set("iommu", "intel_iommu=on")
     assert missing in read_boot_state(host.root, Ledger())["reason"]
+
+
+def test_without_its_tool_a_menu_is_read_and_not_written(host: GrubHost) -> None:
+    (host.base / "usr/sbin/grub-mkconfig").unlink()
+    before = host.snapshot()
+    with pytest.raises(HostStateError, match=r"/usr/sbin/grub-mkconfig is not installed"):
+        host.set("iommu", "intel_iommu=on")
+    assert host.snapshot() == before
+    assert host.lines()[0] == NORMAL
 
 
 def test_bad_arguments_are_refused_before_anything_is_looked_at(host: GrubHost) -> None:

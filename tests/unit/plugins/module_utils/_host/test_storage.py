@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import uuid
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storag
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
+from tests.unit.plugins.efi_variables import hard_drive, load_option, set_boot_current
 from tests.unit.plugins.host_tree import HostTree
 
 
@@ -303,16 +302,6 @@ def test_a_cache_that_nothing_is_built_on_yet_is_in_use(tmp_path: Path) -> None:
 ESP = "c1a5d0de-0001-4aaa-8bbb-0123456789ab"
 
 
-def load_option(*nodes: bytes) -> bytes:
-    path = b"".join(nodes) + b"\x7f\xff\x04\x00"
-    return struct.pack("<IH", 1, len(path)) + "Linux".encode("utf-16-le") + b"\0\0" + path
-
-
-def hard_drive(guid: str, signature_type: int = 2) -> bytes:
-    head = struct.pack("<BBHIQQ", 4, 1, 42, 1, 2048, 1048576)
-    return head + uuid.UUID(guid).bytes_le + bytes((2, signature_type))
-
-
 @pytest.mark.parametrize(
     ("option", "needed"),
     [
@@ -329,10 +318,7 @@ def test_the_esp_of_the_last_start_never_goes_although_it_is_not_mounted(
     tmp_path: Path, option: bytes, needed: bool
 ) -> None:
     tree = two_disks(tmp_path)
-    efi = tree.base / "sys/firmware/efi/efivars"
-    efi.mkdir(parents=True)
-    (efi / "BootCurrent-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\x06\0\0\0\x1a\0")
-    (efi / "Boot001A-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\x07\0\0\0" + option)
+    set_boot_current(tree.base, option)
     tree.udev("8:1", ID_PART_ENTRY_UUID="99999999-0001-4aaa-8bbb-0123456789ab")
     tree.udev("8:2", ID_PART_ENTRY_UUID=ESP)
     assert found(tree) == ({("0000:02:00.0", "root_disk", None)} if needed else set())

@@ -1,0 +1,164 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The menu that ``grub-mkconfig`` generates, wherever a distribution keeps it: read it, generate it anew.
+
+Upstream and Arch say ``grub-mkconfig`` and ``/boot/grub``; SUSE, Fedora and Enterprise Linux ``grub2-mkconfig``
+and ``/boot/grub2``. What the arguments are taken from differs, and is in the loaders.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
+    GrubMenu,
+    parse_environment,
+    parse_menu,
+    to_entries,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    HostStateError,
+    RefusedError,
+    ToolError,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
+    Root,
+    first_existing,
+    move_into_place,
+    remove,
+    sync_boot_filesystem,
+)
+
+DEFAULTS = "/etc/default/grub"
+DIRECTORIES = ("/boot/grub", "/boot/grub2")
+# Where both names are installed, each is the tool of the directory of the same index.
+TOOLS = (
+    ("/usr/sbin/grub-mkconfig", "/usr/bin/grub-mkconfig"),
+    ("/usr/sbin/grub2-mkconfig", "/usr/bin/grub2-mkconfig"),
+)
+_GENERATED = "### BEGIN /etc/grub.d/"
+
+
+class GeneratedMenu:
+    """``grub.cfg`` in one of :data:`DIRECTORIES`."""
+
+    def __init__(self, root: Root, directory: str) -> None:
+        self._root = root
+        self.configuration = f"{directory}/grub.cfg"
+        self._environment_path = f"{directory}/grubenv"
+        self._tools = TOOLS[DIRECTORIES.index(directory)]
+        self._text = root.read_text(self.configuration) or ""
+
+    @property
+    def tool(self) -> str:
+        """Where the generator is; its first usual place when it is not installed."""
+        return first_existing(self._root, self._tools) or self._tools[0]
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether a generator made it; what a person wrote by hand is not replaced."""
+        return _GENERATED in self._text or self._root.exists(DEFAULTS)
+
+    @property
+    def uses_boot_loader_spec(self) -> bool:
+        return self._menu().uses_boot_loader_spec
+
+    def entries(self) -> tuple[Entry, ...]:
+        return to_entries(self._menu())
+
+    def _menu(self) -> GrubMenu:
+        return self._parse(self._text)
+
+    def _parse(self, text: str) -> GrubMenu:
+        return parse_menu(text, parse_environment(self._root.read_text(self._environment_path) or ""))
+
+    def refuse_init_arguments(self) -> None:
+        """The generator puts what we add behind everything else, where ``--`` would hand it to init."""
+        for entry in self.entries():
+            if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
+                raise RefusedError(
+                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
+                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
+                )
+
+    def generate(self, run: Runner, expected: t.Sequence[Entry], by_hand: str | None = None) -> None:
+        """Make the menu anew beside the old one, check that it holds ``expected``, and put it into its place.
+
+        ``by_hand`` is the command with which people do it. On any failure the old menu stays.
+        """
+        by_hand = by_hand or f"{os.path.basename(self.tool)} -o {self.configuration}"
+        if not self._root.exists(self.tool):
+            raise HostStateError(f"{self.tool} is not installed: no menu can be generated, and nothing was changed")
+        # The name may be a link into another file system, and GRUB reads what it leads to.
+        configuration = os.path.realpath(self._root.path(self.configuration))
+        generated = f"{configuration}.virtfleet-passthrough"
+        try:
+            run_checked(run, [self.tool, "-o", generated], "Generating the GRUB configuration")
+            self._compare(to_entries(self._parse(_read(generated))), expected, by_hand)
+            move_into_place(generated, configuration)
+        finally:
+            remove(generated)
+            remove(f"{generated}.new")
+        sync_boot_filesystem(self._root.path("/boot"))
+
+    def _compare(self, found: t.Sequence[Entry], expected: t.Sequence[Entry], by_hand: str) -> None:
+        """Every entry that was there must be there with the expected arguments; new kernels may have joined."""
+        tool, kept = os.path.basename(self.tool), f"{self.configuration} stays as it was."
+        if not found:
+            raise ToolError(f"{tool} ended well and generated no boot entry. {kept}")
+        present = {(entry.title, entry.kernel): entry for entry in found}
+        for entry in expected:
+            generated = present.get((entry.title, entry.kernel))
+            if generated is None:
+                raise ToolError(
+                    f"{tool} generated no entry '{entry.title}' for kernel {entry.kernel}. {kept} "
+                    f"If that kernel was removed, run {by_hand} by hand once."
+                )
+            if generated.args != entry.args:
+                raise ToolError(
+                    f"{tool} gave the entry '{entry.title}' other arguments than expected. {kept} "
+                    f"Expected: {' '.join(entry.args)}. Generated: {' '.join(generated.args)}. "
+                    f"Most likely {DEFAULTS} or a file in {DEFAULTS}.d was edited and {by_hand} not run since."
+                )
+
+
+def find_generated_menu(root: Root, looked_for: list[str]) -> GeneratedMenu | None:
+    """The menu of a generator, or ``None`` after adding why there is none."""
+    what = "GRUB with grub-mkconfig"
+    directory = next((path for path in DIRECTORIES if root.exists(f"{path}/grub.cfg")), None)
+    if directory is None:
+        looked_for.append(f"{what}: no {' and no '.join(f'{path}/grub.cfg' for path in DIRECTORIES)}")
+        return None
+    menu = GeneratedMenu(root, directory)
+    if not menu.is_generated:
+        looked_for.append(f"{what}: {menu.configuration} was not made by a generator and there is no {DEFAULTS}")
+        return None
+    if menu.uses_boot_loader_spec:
+        looked_for.append(f"{what}: {menu.configuration} reads boot loader specification entries (blscfg)")
+        return None
+    return menu
+
+
+def reads_drop_ins(root: Root, menu: GeneratedMenu) -> bool:
+    """Whether the generator reads ``/etc/default/grub.d``, which is Debian's addition: its text says so.
+
+    Where the tool was not captured together with the configuration, the directory is the sign.
+    """
+    script = root.read_bytes(menu.tool) or b""
+    return b"default/grub.d" in script if script else root.exists(f"{DEFAULTS}.d")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
