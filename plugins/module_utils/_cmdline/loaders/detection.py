@@ -11,7 +11,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub_mkconfig, unsupported
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import (
+    grub_mkconfig,
+    systemd_boot,
+    unified_kernel,
+    unsupported,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
     Detect,
     Loader,
@@ -24,6 +29,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
     LIMINE,
     NETWORK,
     REFIND,
+    SYSTEMD_BOOT,
+    UNIFIED_KERNEL,
     Started,
     read_started,
 )
@@ -51,7 +58,11 @@ class Known:
 
 
 # One line for each loader; which comes first makes no difference.
-SUPPORTED: t.Final[tuple[Known, ...]] = (Known("grub", grub_mkconfig.detect, frozenset({GRUB})),)
+SUPPORTED: t.Final[tuple[Known, ...]] = (
+    Known("grub", grub_mkconfig.detect, frozenset({GRUB})),
+    Known(systemd_boot.NAME, systemd_boot.detect, frozenset({SYSTEMD_BOOT})),
+    Known(unified_kernel.NAME, unified_kernel.detect, frozenset({UNIFIED_KERNEL})),
+)
 _RECOGNISED: t.Final[tuple[Known, ...]] = (
     Known("rEFInd", unsupported.detect_refind, frozenset({REFIND})),
     Known("Limine", unsupported.detect_limine, frozenset({LIMINE})),
