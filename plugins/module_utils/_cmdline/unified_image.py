@@ -160,16 +160,16 @@ def _compare(path: str, old: PeFile, new: PeFile | None, args: t.Sequence[str], 
         raise ToolError(f"Secure Boot is on and ukify made an image without a signature. {kept}")
 
 
-def switch(root: Root, new: NewImage, keep: str | None = None) -> None:
+def switch(root: Root, new: NewImage) -> None:
     """Put the image into its place: copied beside it under a name that no boot loader lists, read back, renamed.
 
-    The old one is copied to ``keep`` (a real path) first. On FAT the rename rewrites one directory entry.
+    On FAT the rename rewrites one directory entry: a power cut leaves the old image or the new one under the name.
     """
     path = root.path(new.path)
+    if _same(new.built, path):
+        return
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.virtfleet-passthrough")
     try:
-        if keep is not None:
-            shutil.copyfile(path, keep)
         shutil.copyfile(new.built, beside)
         if not _same(new.built, beside):
             raise ToolError(f"{new.path} could not be written: what was read back differs. It stays as it was.")

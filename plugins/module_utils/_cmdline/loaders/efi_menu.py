@@ -135,13 +135,14 @@ class _Change:
     switched: list[MenuItem] = dataclasses.field(default_factory=list)
 
     def build_images(self, differing: t.Sequence[tuple[MenuItem, Entry]]) -> None:
-        """All images before the first is switched: what cannot be built is known while all is as before."""
+        """All images and a copy of every old one, before the first is switched: what fails here changes nothing."""
         wanted = [(item, item.image, entry) for item, entry in differing if item.image is not None]
         for directory in sorted({os.path.dirname(item.path) for item, _image, _entry in wanted}):
             images = [image for item, image, _entry in wanted if os.path.dirname(item.path) == directory]
             unified_image.check_space(self.root, directory, self.work, images)
         for item, image, entry in wanted:
             self.images[item.path] = unified_image.build(self.root, self.run, item.path, image, entry.args, self.work)
+            shutil.copyfile(image.path, self._kept(item))
 
     def switch(self, differing: t.Sequence[tuple[MenuItem, Entry]]) -> None:
         for item, entry in differing:
@@ -149,13 +150,13 @@ class _Change:
             if item.image is None:
                 self._put(item, item.source.with_options(entry.args).data)
             else:
-                unified_image.switch(self.root, self.images[item.path], self._kept(item))
+                unified_image.switch(self.root, self.images[item.path])
 
     def put_back(self) -> None:
         for item in self.switched:
             if item.image is None:
                 self._put(item, item.source.data)
-            elif os.path.exists(self._kept(item)):
+            else:
                 unified_image.switch(self.root, unified_image.NewImage(item.path, self._kept(item)))
 
     def _kept(self, item: MenuItem) -> str:
