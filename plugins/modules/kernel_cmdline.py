@@ -55,7 +55,7 @@ options:
         configured, and fails with what was looked for when unsure. A name decides then; it is refused where another
         boot loader is certain.
     type: str
-    choices: [auto, grub, systemd-boot, unified-kernel]
+    choices: [auto, grub, proxmox-boot-tool, systemd-boot, unified-kernel]
     default: auto
   kernels:
     description:

@@ -23,7 +23,7 @@ options:
     description:
       - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
     type: str
-    choices: [auto, grub, systemd-boot, unified-kernel]
+    choices: [auto, grub, proxmox-boot-tool, systemd-boot, unified-kernel]
     default: auto
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline

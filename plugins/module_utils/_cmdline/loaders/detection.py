@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import (
     grub_mkconfig,
+    proxmox_boot_tool,
     systemd_boot,
     unified_kernel,
     unsupported,
@@ -60,6 +61,12 @@ class Known:
 # One line for each loader; which comes first makes no difference.
 SUPPORTED: t.Final[tuple[Known, ...]] = (
     Known("grub", grub_mkconfig.detect, frozenset({GRUB})),
+    Known(
+        proxmox_boot_tool.NAME,
+        proxmox_boot_tool.detect,
+        frozenset({GRUB, SYSTEMD_BOOT}),
+        drives=frozenset({"grub", systemd_boot.NAME}),
+    ),
     Known(systemd_boot.NAME, systemd_boot.detect, frozenset({SYSTEMD_BOOT})),
     Known(unified_kernel.NAME, unified_kernel.detect, frozenset({UNIFIED_KERNEL})),
 )

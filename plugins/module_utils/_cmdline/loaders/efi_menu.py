@@ -120,8 +120,10 @@ def _made(directory: str) -> str:
 
 
 def _made_by_a_tool(item: MenuItem) -> bool:
-    """kernel-install names entries ``<entry token>-<version>.conf``; nobody writes an image by hand."""
-    return item.image is not None or item.source.identifier.endswith(f"-{item.entry.kernel}")
+    """kernel-install names entries ``<entry token>-<version>.conf``, sdbootutil of openSUSE puts the snapshot's number
+    behind; nobody writes an image by hand."""
+    version = item.source.version
+    return item.image is not None or (version is not None and version in item.source.identifier)
 
 
 @dataclasses.dataclass
