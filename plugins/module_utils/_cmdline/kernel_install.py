@@ -32,8 +32,9 @@ _ADDED_BY_LOADERS = ("BOOT_IMAGE=", "initrd=")
 
 
 def install_settings(root: Root) -> dict[str, str]:
-    """``layout``, ``uki_generator``, … of ``install.conf``: the last of its places wins, drop-ins before it all."""
+    """``layout``, ``uki_generator``, … of ``install.conf``: one place holds, and drop-ins win over it."""
     settings: dict[str, str] = {}
+    # In the order of their weight: only the weightiest is read.
     main = [path for path in _CONFIGURATIONS if root.exists(path)][-1:]
     drop_ins = {name: f"{directory}/{name}" for directory in _DROP_INS for name in root.listdir(directory)}
     for path in (*main, *(drop_ins[name] for name in sorted(drop_ins) if name.endswith(".conf"))):

@@ -76,17 +76,26 @@ class _Machine:
     """How to tell this system's entries from those of another one on the same partition."""
 
     machine_id: str | None
-    root_argument: str | None
+    root_argument: tuple[str, str] | None
 
     def owns(self, machine_id: str | None, args: t.Sequence[str]) -> bool:
         if machine_id is not None and self.machine_id is not None and machine_id != self.machine_id:
             return False
         theirs = _root_argument(args)
-        return theirs is None or self.root_argument is None or theirs == self.root_argument
+        if theirs is None or self.root_argument is None:
+            return True
+        # One file system can be named by UUID, by label or by path: only what is comparable tells them apart.
+        return theirs[0] != self.root_argument[0] or theirs[1] == self.root_argument[1]
 
 
-def _root_argument(args: t.Sequence[str]) -> str | None:
-    return next((token for token in reversed(args) if token.startswith("root=")), None)
+def _root_argument(args: t.Sequence[str]) -> tuple[str, str] | None:
+    """How the root file system is named (``UUID``, ``/dev``, …) and the name, from ``root=``."""
+    token = next((token.replace('"', "") for token in reversed(args) if token.strip('"').startswith("root=")), None)
+    if token is None:
+        return None
+    value = token[len("root=") :]
+    kind, separator, name = value.partition("=")
+    return (kind.upper(), name.lower()) if separator else (os.path.dirname(value), value)
 
 
 def _type1_items(root: Root, point: str, machine: _Machine) -> t.Iterator[MenuItem]:

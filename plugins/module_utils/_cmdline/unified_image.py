@@ -47,6 +47,9 @@ _CARRIED: t.Final[t.Mapping[str, str]] = {
     ".dtb": "--devicetree",
 }
 _TEXTS = frozenset({".osrel", ".uname"})
+# What ukify makes from keys and from the stub: its content changes, but an image that had it needs it. Without the
+# signed measurements a disk that is sealed to them stays locked.
+_MADE_ANEW = (".pcrsig", ".pcrpkey", ".sbat")
 # One image with several command lines, or made for several machines: not what kernel-install makes.
 _NOT_REBUILT = (".profile", ".dtbauto", ".hwids", ".efifw")
 _SPARE = 8 << 20
@@ -156,6 +159,12 @@ def _compare(path: str, old: PeFile, new: PeFile | None, args: t.Sequence[str], 
                 f"ukify made an image with another content of {section}. {kept} Look for settings in "
                 f"{' or '.join(_CONFIGURATIONS)} that add to it."
             )
+    lost = [section for section in _MADE_ANEW if section in old.names() and section not in new.names()]
+    if lost:
+        raise ToolError(
+            f"ukify made an image without {', '.join(lost)}, which the present one has. {kept} Name the keys it was "
+            f"made with in {_CONFIGURATIONS[0]}."
+        )
     if signed and not new.signed:
         raise ToolError(f"Secure Boot is on and ukify made an image without a signature. {kept}")
 

@@ -50,6 +50,8 @@ class EfiMenuLoader(Loader):
         return tuple(item.entry for item in self._items)
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
+        if arguments:
+            self._refuse_another_default()
         blocks = recorded_blocks(ledger)
         images = [
             item.image
@@ -62,6 +64,15 @@ class EfiMenuLoader(Loader):
         if reason is not None:
             raise RefusedError(reason)
         return tuple(file.preview(self._root, ledger, arguments) for file in self._templates(ledger))
+
+    def _refuse_another_default(self) -> None:
+        for item in self._items:
+            if item.entry.default and not item.entry.takes_arguments:
+                raise RefusedError(
+                    f"what boots next is '{item.entry.title}' ({item.path}), which is for recovery or belongs to "
+                    "another system, so this one would not see its arguments: make an entry of this system the default "
+                    "(bootctl set-default, or 'default' in loader.conf)"
+                )
 
     def _templates(self, ledger: Ledger) -> list[LineFile]:
         """None where every entry was written by a person: a kernel's update then keeps its entry."""

@@ -15,7 +15,11 @@ import pytest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import line_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import efi_menu
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    HostStateError,
+    RefusedError,
+    ToolError,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import write_atomic
 from tests.unit.plugins.boot_trees import BootTree
 from tests.unit.plugins.efi_variables import set_loader_variable
@@ -193,6 +197,34 @@ def test_an_entry_without_tries_left_comes_last_but_boots_when_it_is_asked_for(t
     assert tree.next_kernel() == "6.17.1-300.fc43.x86_64"
     configuration.write_text("default *6.17.10*\n")
     assert tree.next_kernel() == "6.17.10-300.fc43.x86_64"
+
+
+@on(ARCH)
+def test_a_default_that_is_not_ours_is_refused(tree: BootTree) -> None:
+    (tree.base / "boot/loader/loader.conf").write_text("default other.conf\n")
+    before = tree.snapshot()
+    with pytest.raises(RefusedError, match=r"what boots next is 'Other Linux' \(/boot/loader/entries/other.conf\)"):
+        tree.put("iommu", "intel_iommu=on")
+    assert tree.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("root=UUID=7C3F2E11-9a51-4a3f-8f0d-6a2f4f1f2b3c", True),
+        ("root=UUID=00000000-9a51-4a3f-8f0d-6a2f4f1f2b3c", False),
+        ("root=PARTUUID=00000000-9a51-4a3f-8f0d-6a2f4f1f2b3c", True),
+        ('root="LABEL=arch"', True),
+        ("root=/dev/sda2", True),
+        ("quiet", True),
+    ],
+)
+def test_entries_of_another_system_are_told_by_their_root(tmp_path: Path, theirs: str, ours: bool) -> None:
+    tree = BootTree(tmp_path, ARCH)
+    entry = tmp_path / "boot/loader/entries/arch-lts.conf"
+    entry.write_text(f"title Arch Linux LTS\nlinux /vmlinuz-linux-lts\noptions {theirs}\n")
+    tree.put("iommu", "intel_iommu=on")
+    assert entry.read_text().endswith("intel_iommu=on\n") is ours
 
 
 @on(DEBIAN)

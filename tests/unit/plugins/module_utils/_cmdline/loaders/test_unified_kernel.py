@@ -197,6 +197,14 @@ def test_an_image_with_profiles_is_refused(host: UnifiedHost) -> None:
         host.put("iommu", "intel_iommu=on")
 
 
+def test_an_image_does_not_lose_its_signed_measurements(host: UnifiedHost) -> None:
+    host.put_image(NEW, pcrsig=b"{}", pcrpkey=b"key")
+    before = host.snapshot()
+    with pytest.raises(ToolError, match=r"without \.pcrsig, \.pcrpkey, which the present one has"):
+        host.put("iommu", "intel_iommu=on")
+    assert host.snapshot() == before
+
+
 def test_the_firmware_can_start_an_image_itself(host: UnifiedHost) -> None:
     set_boot_current(host.base, load_option(file_path(f"\\EFI\\Linux\\{MACHINE}-{OLD}.efi")))
     assert host.next_kernel() == OLD
