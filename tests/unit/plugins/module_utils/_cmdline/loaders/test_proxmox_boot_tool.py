@@ -75,7 +75,8 @@ class ProxmoxHost(BootTree):
         if (self.base / "boot/grub/grub.cfg").exists():
             (partition / "grub").mkdir(parents=True)
             text = self._grub_cfg()
-            (partition / "grub/grub.cfg").write_text(text if self.failure != "stale" else text.replace(" a=1", ""))
+            wrong = {"stale": "", "once wrong": " a=2"}.get(self.failure or "", " a=1")
+            (partition / "grub/grub.cfg").write_text(text.replace(" a=1", wrong))
             return
         line = (self.base / "etc/kernel/cmdline").read_text().strip()
         (partition / "loader/entries").mkdir(parents=True)
@@ -83,6 +84,8 @@ class ProxmoxHost(BootTree):
             return
         if self.failure == "stale":
             line = LINE
+        if self.failure == "once wrong" and line != LINE:
+            line += " more"
         for image in (self.base / "boot").glob("initrd.img-*"):
             release = image.name.removeprefix("initrd.img-")
             (partition / f"loader/entries/proxmox-{release}.conf").write_text(
@@ -142,7 +145,14 @@ def test_in_changed_and_out_on_every_partition(host: ProxmoxHost) -> None:
 
 
 @on(PVE_7, PVE_8, PVE_9)
-@pytest.mark.parametrize(("failure", "reason"), [("exit status", "cannot mount"), ("stale", "has other arguments")])
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        ("exit status", "cannot mount"),
+        ("stale", "has other arguments"),
+        ("once wrong", "has other arguments"),
+    ],
+)
 def test_what_fails_is_put_back(host: ProxmoxHost, failure: str, reason: str) -> None:
     before = host.snapshot()
     host.failure = failure

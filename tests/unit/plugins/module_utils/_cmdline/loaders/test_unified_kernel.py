@@ -128,6 +128,24 @@ def test_a_full_partition_puts_every_image_back(host: UnifiedHost, after: int, m
     assert host.snapshot() == before
 
 
+def test_what_arrives_damaged_on_the_partition_is_not_switched(
+    host: UnifiedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = host.snapshot()
+    real = shutil.copyfile
+
+    def copyfile(source: str, target: str) -> None:
+        real(source, target)
+        if target.startswith(str(host.base / "efi")):
+            content = Path(target).read_bytes()
+            Path(target).write_bytes(content[:-1] + b"?")
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    with pytest.raises(ToolError, match="what was read back differs"):
+        host.put("iommu", "intel_iommu=on")
+    assert host.snapshot() == before
+
+
 def test_space_is_checked_before_anything_is_written(host: UnifiedHost, monkeypatch: pytest.MonkeyPatch) -> None:
     before = host.snapshot()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))
