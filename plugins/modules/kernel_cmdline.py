@@ -68,7 +68,7 @@ options:
         configured, and fails with what was looked for when unsure. A name decides then; it is refused where another
         boot loader is certain.
     type: str
-    choices: [auto, extlinux, grub]
+    choices: [auto, extlinux, grub, rpm-ostree]
     default: auto
   kernels:
     description:

@@ -27,7 +27,7 @@ options:
     description:
       - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
     type: str
-    choices: [auto, extlinux, grub]
+    choices: [auto, extlinux, grub, rpm-ostree]
     default: auto
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline

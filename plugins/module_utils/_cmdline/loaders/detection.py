@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import (
     extlinux,
     grub_mkconfig,
+    rpm_ostree,
     unsupported,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
@@ -56,9 +57,13 @@ class Known:
 
 
 # One line for each loader; which comes first makes no difference.
-SUPPORTED: t.Final[tuple[Known, ...]] = (
+_BASE: t.Final[tuple[Known, ...]] = (
     Known("grub", grub_mkconfig.detect, frozenset({GRUB})),
     Known("extlinux", extlinux.detect, frozenset({U_BOOT})),
+)
+SUPPORTED: t.Final[tuple[Known, ...]] = (
+    *_BASE,
+    Known(rpm_ostree.NAME, rpm_ostree.detect, drives=frozenset(known.name for known in _BASE)),
 )
 _RECOGNISED: t.Final[tuple[Known, ...]] = (
     Known("rEFInd", unsupported.detect_refind, frozenset({REFIND})),
