@@ -17,7 +17,16 @@ description:
     their place and order.
   - The new boot configuration is generated beside the old one, read back, and only then moved into its place.
     When the boot loader's tool fails or delivers something else, the old configuration stays.
-  - Recovery entries are left alone.
+  - Recovery entries are left alone, and so is what stands behind C(--), which the kernel hands to init.
+  - A parameter that somebody else gave another value is a refusal that shows both sides, wherever it stands. That the
+    last one wins is the kernel's rule, and not something to rely on unseen.
+  - Parameters that the kernel adds up are no contradiction. These are C(console), C(earlycon), C(video), C(memmap),
+    C(hugepagesz) with C(hugepages), C(dyndbg), C(initcall_blacklist), C(pcie_acs_override), C(modprobe.blacklist),
+    those of the network in the initramfs, C(rd.*) and some of C(systemd.*).
+  - C(intel_iommu), C(amd_iommu), C(iommu) and C(pci) take lists of words and add them up over several occurrences, so
+    that C(pci=realloc) beside somebody else's C(pci=noaer) does what C(pci=noaer,realloc) would. Only words that
+    exclude each other contradict, such as C(on) and C(off). Nothing is merged into somebody else's token.
+  - A line that gets longer than the 2047 bytes that the kernel reads is refused.
 extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.actiongroup
@@ -25,9 +34,13 @@ extends_documentation_fragment:
 options:
   args:
     description:
-      - The arguments, one list element each, in the order in which the kernel shall see them.
+      - The arguments, one list element each, in the order in which the kernel shall see them. A parameter may repeat,
+        and C(hugepagesz=) stands before the C(hugepages=) that it is for.
+      - A value with blanks needs double quotes, as on the kernel's line. Whether the boot loader's configuration can
+        carry it is said by a refusal. With GRUB, only letters, digits and C(_ . , : = @ % + / -) are possible.
       - With O(state=present) this is all that O(owner) has; what it set earlier and is not listed goes away.
-      - With O(state=absent) these are taken away, or all of the owner's where the list is empty.
+      - With O(state=absent) these are taken away, or all of the owner's where the list is empty. What is not there,
+        or is not the owner's, is no change.
     type: list
     elements: str
     default: []
@@ -55,7 +68,7 @@ options:
         configured, and fails with what was looked for when unsure. A name decides then; it is refused where another
         boot loader is certain.
     type: str
-    choices: [auto, grub, proxmox-boot-tool, systemd-boot, unified-kernel]
+    choices: [auto, extlinux, grub, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
     default: auto
   kernels:
     description:
@@ -144,8 +157,43 @@ bootloader:
   returned: success
   type: str
   sample: grub
+differs:
+  description:
+    - What the next boot is given otherwise than the running kernel, per parameter, in the next boot's order.
+    - Empty where only the order of different parameters differs. What boot loaders add themselves does not count.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    parameter:
+      description: The parameter's name with C(_) for C(-), as the kernel compares names.
+      type: str
+    running:
+      description: Its tokens on the running kernel's line, empty where it is not there.
+      type: list
+      elements: str
+    next_boot:
+      description: Its tokens on the line that boots next, empty where it is not there.
+      type: list
+      elements: str
+  sample:
+    - parameter: intel_iommu
+      running: []
+      next_boot: [intel_iommu=on]
+unknown:
+  description:
+    - Tokens of the running line that the kernel reported as unknown in its log (since Linux 5.14).
+    - Programs may know what the kernel does not, such as V(splash). Names with a dot are never reported. Linux 5.14
+      reports C(intel_iommu) although it heeds it.
+    - Empty as well where the log no longer goes back to the start of the kernel.
+  returned: success
+  type: list
+  elements: str
+  sample: [pcie_acs_override=downstream]
 reboot_required:
-  description: Whether the next boot's line differs from the running one.
+  description:
+    - Whether the next boot's line differs from the running one, whenever that was written. What boot loaders add
+      themselves does not count.
   returned: success
   type: bool
 """

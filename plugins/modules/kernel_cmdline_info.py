@@ -12,7 +12,11 @@ version_added: 0.1.0
 author:
   - virtfleet.passthrough contributors (@virtfleet)
 description:
-  - Reads the three states of the kernel command line from files; starts no program and writes nothing.
+  - Reads the three states of the kernel command line, configured in every boot entry, booting next and running, and
+    says what differs.
+  - Reads files only, and of the machine that it runs on the kernel's log through C(journalctl) or C(dmesg); in a
+    captured tree the log is looked for in C(sos_commands/kernel/dmesg) and C(var/log/dmesg).
+  - Fails with what was looked for where it is unclear which boot loader boots this machine.
 extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.actiongroup
@@ -23,7 +27,7 @@ options:
     description:
       - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
     type: str
-    choices: [auto, grub, proxmox-boot-tool, systemd-boot, unified-kernel]
+    choices: [auto, extlinux, grub, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
     default: auto
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
@@ -37,6 +41,18 @@ EXAMPLES = r"""
 - name: Say whether a reboot is owed
   ansible.builtin.debug:
     msg: "{{ cmdline.reboot_required }}"
+
+- name: Say for which parameters
+  ansible.builtin.debug:
+    msg: "{{ item.parameter }}: {{ item.running | join(' ') }} now, {{ item.next_boot | join(' ') }} after the reboot"
+  loop: "{{ cmdline.differs }}"
+  loop_control:
+    label: "{{ item.parameter }}"
+
+- name: Analyse a support archive on the controller
+  virtfleet.passthrough.kernel_cmdline_info:
+    root: /srv/archives/hv01
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -90,8 +106,43 @@ bootloader:
   returned: success
   type: str
   sample: grub
+differs:
+  description:
+    - What the next boot is given otherwise than the running kernel, per parameter, in the next boot's order.
+    - Empty where only the order of different parameters differs. What boot loaders add themselves does not count.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    parameter:
+      description: The parameter's name with C(_) for C(-), as the kernel compares names.
+      type: str
+    running:
+      description: Its tokens on the running kernel's line, empty where it is not there.
+      type: list
+      elements: str
+    next_boot:
+      description: Its tokens on the line that boots next, empty where it is not there.
+      type: list
+      elements: str
+  sample:
+    - parameter: intel_iommu
+      running: []
+      next_boot: [intel_iommu=on]
+unknown:
+  description:
+    - Tokens of the running line that the kernel reported as unknown in its log (since Linux 5.14).
+    - Programs may know what the kernel does not, such as V(splash). Names with a dot are never reported. Linux 5.14
+      reports C(intel_iommu) although it heeds it.
+    - Empty as well where the log no longer goes back to the start of the kernel.
+  returned: success
+  type: list
+  elements: str
+  sample: [pcie_acs_override=downstream]
 reboot_required:
-  description: Whether the next boot's line differs from the running one.
+  description:
+    - Whether the next boot's line differs from the running one, whenever that was written. What boot loaders add
+      themselves does not count.
   returned: success
   type: bool
 """

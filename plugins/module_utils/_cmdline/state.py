@@ -13,15 +13,16 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import in_order
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.ostree_line import DEPLOYMENT
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import Token, split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 # GRUB puts the kernel's path in front, the EFI stub's loaders the initramfs.
-_ADDED_BY_LOADERS = ("BOOT_IMAGE=", "initrd=")
-# Variables in GRUB's entries, and how what they become begins (Ubuntu's 10_linux).
-_EXPANDED: t.Final[t.Mapping[str, str]] = {"$vt_handoff": "vt.handoff="}
+_ADDED_BY_LOADERS = frozenset({"BOOT_IMAGE", "initrd"})
+# Variables in GRUB's entries, and the parameter that they become (Ubuntu's 10_linux).
+_EXPANDED: t.Final[t.Mapping[str, str]] = {"$vt_handoff": "vt.handoff"}
 
 
 def running_arguments(root: Root) -> list[str]:
@@ -32,7 +33,8 @@ def running_arguments(root: Root) -> list[str]:
 def describe(
     root: Root, owners: t.Mapping[str, t.Sequence[str]], entries: t.Sequence[Entry], bootloader: str | None
 ) -> dict[str, t.Any]:
-    """The return keys of ``kernel_cmdline_info``: running, next_boot, entries, bootloader, owners, reboot_required."""
+    """The return keys of ``kernel_cmdline_info`` that files tell: running, next_boot, entries, bootloader, owners,
+    differs, reboot_required."""
     running = running_arguments(root)
     next_boot = next((list(entry.args) for entry in entries if entry.default), [])
     return {
@@ -41,16 +43,43 @@ def describe(
         "entries": [entry.to_json() for entry in entries],
         "bootloader": bootloader,
         "owners": {owner: list(arguments) for owner, arguments in sorted(owners.items()) if arguments},
+        "differs": parameter_differences(next_boot, running),
         "reboot_required": differs_from_running(next_boot, running),
     }
 
 
 def differs_from_running(next_boot: t.Sequence[str], running: t.Sequence[str]) -> bool:
-    """Whether the next boot gets another command line; tokens that boot loaders add themselves do not count."""
-    planned = [token for token in next_boot if not token.startswith("$")]
-    added = (*_ADDED_BY_LOADERS, *(_EXPANDED[token] for token in next_boot if token in _EXPANDED))
-    given = [token for token in running if not token.startswith(added)]
-    return bool(next_boot) and given != planned
+    """Whether the next boot gets another command line; tokens that boot loaders add themselves do not count, nor do
+    the quotes that they move."""
+    planned, given = _comparable(next_boot, running)
+    return bool(next_boot) and [token.meaning for token in given] != [token.meaning for token in planned]
+
+
+def parameter_differences(next_boot: t.Sequence[str], running: t.Sequence[str]) -> list[dict[str, t.Any]]:
+    """``[{"parameter", "running": [token], "next_boot": [token]}]`` for each that is given otherwise, in the order of
+    the next boot's line; empty where only the order of different parameters differs."""
+    if not next_boot:
+        return []
+    planned, given = _comparable(next_boot, running)
+    names = dict.fromkeys(token.name for token in (*planned, *given))
+    sides = {name: ([x for x in given if x.name == name], [x for x in planned if x.name == name]) for name in names}
+    return [
+        {"parameter": name, "running": [str(token) for token in now], "next_boot": [str(token) for token in then]}
+        for name, (now, then) in sides.items()
+        if [token.value for token in now] != [token.value for token in then]
+    ]
+
+
+def _comparable(next_boot: t.Sequence[str], running: t.Sequence[str]) -> tuple[list[Token], list[Token]]:
+    """Both lines without what boot loaders add."""
+    added = (
+        _ADDED_BY_LOADERS | {DEPLOYMENT.rstrip("=")} | {_EXPANDED[token] for token in next_boot if token in _EXPANDED}
+    )
+    planned = [Token(token) for token in next_boot if not token.startswith(("$", DEPLOYMENT))]
+    # An entry may name its initramfs by itself, as the EFI stub reads it.
+    added -= {token.name for token in planned}
+    given = [Token(token) for token in running]
+    return planned, [token for token in given if token.name not in added]
 
 
 def read_boot_state(root: Root, ledger: Ledger) -> dict[str, t.Any]:

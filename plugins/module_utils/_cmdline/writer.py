@@ -170,9 +170,10 @@ def _refuse_conflicts(
 
 
 def _with_block(entry: Entry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> Entry:
-    if not entry.takes_arguments:
+    if not entry.takes_arguments and entry.shared_tail is None:
         return entry
-    return dataclasses.replace(entry, args=tuple(with_block(entry.args, blocks, new)))
+    end = len(entry.args) - (entry.shared_tail or 0)
+    return dataclasses.replace(entry, args=(*with_block(entry.args[:end], blocks, new), *entry.args[end:]))
 
 
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLog, read_kernel_log
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.unknown import reported_unknown
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, first_existing
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.boot_log import KernelLog, read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.kernel_image import kernel_contains
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import (
     PARAMETER,
@@ -26,10 +27,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.overr
     parameter_values,
 )
 
-# What a patched kernel logs when the override was given and read, and what any kernel logs since 5.14 about
-# parameters that it does not know.
+# What a patched kernel logs when the override was given and read.
 ENABLED_MESSAGE = "PCIe ACS overrides enabled"
-UNKNOWN_MESSAGE = "Unknown kernel command line parameters"
 
 # The patch's function, and one beside it in drivers/pci/quirks.c that every kernel with PCI quirks has: where that
 # is listed, a list without the first is telling.
@@ -103,9 +102,8 @@ def judge_log(log: KernelLog) -> Finding | None:
     """What the log says of a kernel that was started with the parameter."""
     if log.says(ENABLED_MESSAGE):
         return Finding(True, f"the kernel log says '{ENABLED_MESSAGE}'")
-    for line in log.text.splitlines():
-        if UNKNOWN_MESSAGE in line and f"{PARAMETER}=" in line.replace("-", "_"):
-            return Finding(False, f"the kernel log names {PARAMETER} among '{UNKNOWN_MESSAGE}'")
+    if f"{PARAMETER}=" in reported_unknown(log.text).replace("-", "_"):
+        return Finding(False, f"the kernel log names {PARAMETER} among 'Unknown kernel command line parameters'")
     return None
 
 

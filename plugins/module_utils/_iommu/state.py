@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import ACPI_TABLES, read_iommu
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override_support import read_override_support

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.unknown import (
+    unknown_parameters,
+    without_effect,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_owners
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
@@ -29,7 +34,19 @@ def change(module: AnsibleModule, run: Runner) -> Result:
     bootloader: str = module.params["bootloader"]
     with locked(root, module.check_mode) as ledger:
         outcome = set_owners(root, run, ledger, _wanted(module.params, ledger), module.check_mode, bootloader)
-    return Result(outcome.changed, outcome.state, tuple(outcome.diff), outcome.warnings)
+    state = _with_unknown(root, run, outcome.state)
+    warnings = (*outcome.warnings, *_ignored(state))
+    return Result(outcome.changed, state, tuple(outcome.diff), warnings)
+
+
+def _with_unknown(root: Root, run: Runner, state: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {**state, "unknown": unknown_parameters(read_kernel_log(root, run).text, state["running"])}
+
+
+def _ignored(state: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    for owner, arguments in state["owners"].items():
+        for argument in without_effect(state["unknown"], arguments):
+            yield f"'{argument}' (set by {owner}): the running kernel reported that it does not know this parameter"
 
 
 def _wanted(params: t.Mapping[str, t.Any], ledger: Ledger) -> dict[str, list[str]]:
@@ -58,8 +75,9 @@ def _argument_list(owner: str, args: t.Any) -> list[str]:
     return [str(argument) for argument in args]
 
 
-def inform(module: AnsibleModule, _run: Runner) -> Result:
+def inform(module: AnsibleModule, run: Runner) -> Result:
     """Body of ``kernel_cmdline_info``."""
     root = Root(module.params["root"])
     loader = find_loader(root, module.params["bootloader"])
-    return Result(data=describe(root, Ledger.read(root).section("kernel_args"), loader.entries(), loader.name))
+    state = describe(root, Ledger.read(root).section("kernel_args"), loader.entries(), loader.name)
+    return Result(data=_with_unknown(root, run, state))

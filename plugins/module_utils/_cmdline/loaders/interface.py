@@ -23,7 +23,8 @@ class Entry:
     """One boot entry: kernel release, title, arguments in order, the initramfs it loads.
 
     ``managed`` entries are those that the distribution makes for its kernels; a memory test, another system or
-    an entry that a person wrote is listed and left alone.
+    an entry that a person wrote is listed and left alone. ``shared_tail`` is set for a rescue entry that its tool
+    gives the very arguments of the others: how many tokens of its own the tool puts behind them.
     """
 
     kernel: str
@@ -33,6 +34,7 @@ class Entry:
     rescue: bool = False
     managed: bool = True
     initrd: str | None = None
+    shared_tail: int | None = None
 
     @property
     def takes_arguments(self) -> bool:
@@ -42,6 +44,7 @@ class Entry:
     def to_json(self) -> dict[str, t.Any]:
         data = dataclasses.asdict(self)
         data["args"] = list(self.args)
+        del data["shared_tail"]
         return data
 
 

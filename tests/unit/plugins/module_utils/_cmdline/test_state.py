@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import differs_from_running
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import (
+    differs_from_running,
+    parameter_differences,
+)
 
 ENTRY = ["root=/dev/vda2", "ro", "quiet"]
 
@@ -34,3 +37,39 @@ def test_without_a_known_entry_nothing_is_said_to_differ() -> None:
 def test_what_grub_expands_by_itself_does_not_count() -> None:
     assert not differs_from_running([*ENTRY, "$vt_handoff"], ["BOOT_IMAGE=/vmlinuz", *ENTRY, "vt.handoff=7"])
     assert differs_from_running(ENTRY, [*ENTRY, "vt.handoff=7"])
+
+
+def test_quotes_that_grub_moves_do_not_count() -> None:
+    assert not differs_from_running([*ENTRY, 'a="b c"'], [*ENTRY, '"a=b c"'])
+
+
+def test_an_initramfs_that_the_entry_itself_names_counts() -> None:
+    assert not differs_from_running([*ENTRY, "initrd=/a"], [*ENTRY, "initrd=/a"])
+    assert differs_from_running([*ENTRY, "initrd=/b"], [*ENTRY, "initrd=/a"])
+
+
+DIFFERENCES = [
+    (["ro", "a=1"], ["BOOT_IMAGE=/vmlinuz", "ro", "a=1"], []),
+    (["ro", "a=1"], ["ro"], [("a", [], ["a=1"])]),
+    (["ro"], ["ro", "a=1"], [("a", ["a=1"], [])]),
+    (["a-b=2"], ["a_b=1"], [("a_b", ["a_b=1"], ["a-b=2"])]),
+    (
+        ["console=tty0", "console=ttyS0"],
+        ["console=ttyS0", "console=tty0"],
+        [("console", ["console=ttyS0", "console=tty0"], ["console=tty0", "console=ttyS0"])],
+    ),
+    (["debug"], ["debug=1"], [("debug", ["debug=1"], ["debug"])]),
+    # Only the order of different parameters.
+    (["a=1", "b=1"], ["b=1", "a=1"], []),
+    # No loader was recognised.
+    ([], ["ro"], []),
+]
+
+
+@pytest.mark.parametrize(("next_boot", "running", "differences"), DIFFERENCES)
+def test_only_parameters_that_are_given_otherwise_are_named(
+    next_boot: list[str], running: list[str], differences: list[tuple[str, list[str], list[str]]]
+) -> None:
+    assert parameter_differences(next_boot, running) == [
+        {"parameter": name, "running": now, "next_boot": then} for name, now, then in differences
+    ]

@@ -2,28 +2,17 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``set_arguments`` over a tree with a stand-in for grub-mkconfig that reads the same files as the real one.
-
-The real tool runs in the chroot and lab tests; here it can fail in every way that a tool fails.
-"""
-
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub_mkconfig
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
-    ArgumentsChange,
-    set_arguments,
-    set_owners,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_owners
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
@@ -32,91 +21,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
     ToolError,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
-
-DEFAULTS = """GRUB_CMDLINE_LINUX_DEFAULT="quiet mitigations=off"
-GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200n8"
-"""
-ENTRY = (
-    "menuentry '{title}' $menuentry_id_option '{title}' {{\n"
-    "\tlinux\t/boot/vmlinuz-{kernel} root=/dev/vda2 ro {args}\n}}\n"
-)
-
-
-class GrubHost:
-    """A root with two kernels whose ``grub-mkconfig`` sources the defaults in a real shell."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.root = Root(str(base))
-        self.failure: str | None = None
-        self.runs = 0
-        for directory in ("boot/grub", "etc/default/grub.d", "usr/sbin", "proc", "run"):
-            (base / directory).mkdir(parents=True)
-        (base / "usr/sbin/grub-mkconfig").write_text("")
-        (base / "etc/default/grub").write_text(DEFAULTS)
-        self.configuration.write_text(self._generate())
-        self.configuration.chmod(0o444)
-        (base / "proc/cmdline").write_text(
-            "BOOT_IMAGE=/boot/vmlinuz-6.12 root=/dev/vda2 ro console=tty0 console=ttyS0,115200n8 quiet "
-            "mitigations=off\n"
-        )
-
-    @property
-    def configuration(self) -> Path:
-        return self.base / "boot/grub/grub.cfg"
-
-    def _variable(self, name: str) -> str:
-        files = [self.base / "etc/default/grub", *sorted((self.base / "etc/default/grub.d").iterdir())]
-        script = "".join(f". {file}\n" for file in files) + f'printf %s "${name}"'
-        return subprocess.run(["sh", "-uc", script], capture_output=True, text=True, check=True).stdout
-
-    def _generate(self) -> str:
-        everywhere = self._variable("GRUB_CMDLINE_LINUX")
-        normal = f"{everywhere} {self._variable('GRUB_CMDLINE_LINUX_DEFAULT')}"
-        return (
-            'set default="0"\n'
-            + ENTRY.format(title="Debian", kernel="6.12", args=normal)
-            + ENTRY.format(title="Debian, 6.1", kernel="6.1", args=normal)
-            + ENTRY.format(title="Debian, 6.1 (recovery mode)", kernel="6.1", args=f"single {everywhere}")
-        )
-
-    def run(self, argv: Sequence[str], cwd: str | None = None) -> CommandResult:
-        self.runs += 1
-        assert list(argv[:2]) == ["/usr/sbin/grub-mkconfig", "-o"]
-        output = Path(argv[2])
-        assert output != self.configuration
-        text = self._generate()
-        if self.failure == "empty":
-            text = ""
-        elif self.failure == "truncated":
-            text = text[: len(text) // 2]
-        elif self.failure == "other arguments":
-            text = text.replace("quiet", "quiet splash")
-        output.write_text(text)
-        return CommandResult(tuple(argv), 1 if self.failure == "exit status" else 0, "", "sad")
-
-    def set(self, owner: str, *args: str, check_mode: bool = False) -> ArgumentsChange:
-        with locked(self.root, check_mode) as ledger:
-            return set_arguments(self.root, self.run, ledger, owner, args, check_mode)
-
-    def lines(self) -> list[str]:
-        entries = read_boot_state(self.root, Ledger.read(self.root))["entries"]
-        return [" ".join(entry["args"]) for entry in entries]
-
-    def snapshot(self) -> dict[str, bytes]:
-        files = (path for path in self.base.rglob("*") if path.is_file() and path.name != "virtfleet-passthrough.lock")
-        return {str(path.relative_to(self.base)): path.read_bytes() for path in files}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> GrubHost:
-    return GrubHost(tmp_path)
-
-
-NORMAL = "root=/dev/vda2 ro console=tty0 console=ttyS0,115200n8 quiet mitigations=off"
-RECOVERY = "root=/dev/vda2 ro single console=tty0 console=ttyS0,115200n8"
+from tests.unit.plugins.module_utils._cmdline.grub_host import DEFAULTS, NORMAL, RECOVERY, GrubHost
 
 
 def test_every_entry_but_recovery_gets_them_behind_what_is_there(host: GrubHost) -> None:
@@ -141,25 +47,12 @@ def test_owners_do_not_touch_each_other_and_pairs_keep_their_order(host: GrubHos
     assert host.lines()[0] == f"{NORMAL} hugepagesz=1G hugepages=4 intel_iommu=on"
 
 
-def test_lesson_5_a_changed_value_replaces_the_old_one(host: GrubHost) -> None:
-    host.set("hugepages", "hugepages=412")
-    host.set("hugepages", "hugepages=400")
-    assert host.lines()[0] == f"{NORMAL} hugepages=400"
-
-
-def test_lesson_1_an_empty_list_takes_only_our_own_away(host: GrubHost) -> None:
-    before = host.snapshot()
-    host.set("iommu", "intel_iommu=on")
-    host.set("iommu")
-    assert host.snapshot() == before
-
-
 def test_taking_away_what_is_not_there_is_no_change(host: GrubHost) -> None:
     assert not host.set("iommu").changed
     assert host.runs == 0
 
 
-def test_lesson_9_check_mode_writes_nothing_and_predicts_exactly(host: GrubHost) -> None:
+def test_check_mode_writes_nothing_and_predicts_exactly(host: GrubHost) -> None:
     before = host.snapshot()
     predicted = host.set("iommu", "intel_iommu=on", check_mode=True)
     assert host.snapshot() == before
@@ -169,26 +62,10 @@ def test_lesson_9_check_mode_writes_nothing_and_predicts_exactly(host: GrubHost)
     assert predicted.state == host.set("iommu").state
 
 
-@pytest.mark.parametrize("failure", ["exit status", "empty", "truncated", "other arguments"])
-def test_lesson_3_a_tool_that_fails_leaves_everything_as_it_was(host: GrubHost, failure: str) -> None:
-    before = host.snapshot()
-    host.failure = failure
-    with pytest.raises(ToolError):
-        host.set("iommu", "intel_iommu=on")
-    assert host.snapshot() == before
-    host.failure = None
-    host.set("iommu", "intel_iommu=on")
-    before = host.snapshot()
-    host.failure = failure
-    with pytest.raises(ToolError):
-        host.set("iommu", "intel_iommu=on", "iommu=pt")
-    assert host.snapshot() == before
-
-
 def test_a_contradiction_is_refused_with_both_sides_before_any_write(host: GrubHost) -> None:
     (host.base / "etc/default/grub").write_text(DEFAULTS.replace("quiet", "intel_iommu=off"))
     host.configuration.chmod(0o644)
-    host.configuration.write_text(host._generate())
+    host.configuration.write_text(host.generate())
     before = host.snapshot()
     with pytest.raises(RefusedError, match=r"intel_iommu=on.*intel_iommu=off"):
         host.set("iommu", "intel_iommu=on")
@@ -230,13 +107,6 @@ def test_an_unknown_loader_is_refused_with_what_was_looked_for(host: GrubHost, m
     assert missing in read_boot_state(host.root, Ledger())["reason"]
 
 
-def test_lesson_13_a_menu_of_boot_loader_specification_entries_is_not_taken_for_a_generated_one(host: GrubHost) -> None:
-    host.configuration.chmod(0o644)
-    host.configuration.write_text("insmod blscfg\nblscfg\n")
-    with pytest.raises(HostStateError, match="blscfg"):
-        host.set("iommu", "intel_iommu=on")
-
-
 def test_bad_arguments_are_refused_before_anything_is_looked_at(host: GrubHost) -> None:
     shutil.rmtree(host.base / "boot")
     with pytest.raises(InputError):
@@ -262,7 +132,7 @@ def test_a_line_that_is_too_long_already_may_get_shorter(host: GrubHost) -> None
     host.set("user", "a.b=1", "c.d=1")
     (host.base / "etc/default/grub").write_text(DEFAULTS.replace("quiet", "x" * 2048))
     host.configuration.chmod(0o644)
-    host.configuration.write_text(host._generate())
+    host.configuration.write_text(host.generate())
     assert host.set("user", "a.b=1").changed
     assert host.lines()[0].endswith("mitigations=off a.b=1")
 
@@ -270,7 +140,7 @@ def test_a_line_that_is_too_long_already_may_get_shorter(host: GrubHost) -> None
 def test_arguments_of_init_on_grubs_line_are_refused_because_ours_would_join_them(host: GrubHost) -> None:
     (host.base / "etc/default/grub").write_text(DEFAULTS.replace("quiet", "quiet -- 3"))
     host.configuration.chmod(0o644)
-    host.configuration.write_text(host._generate())
+    host.configuration.write_text(host.generate())
     before = host.snapshot()
     for check_mode in (True, False):
         with pytest.raises(RefusedError, match=r"'Debian' has '--'"):
@@ -294,7 +164,7 @@ def cut_off(host: GrubHost, wanted: dict[str, list[str]], after_generating: bool
     def run(argv: Sequence[str], cwd: str | None = None) -> CommandResult:
         if after_generating:
             host.configuration.chmod(0o644)
-            host.configuration.write_text(host._generate())
+            host.configuration.write_text(host.generate())
         os._exit(9)
 
     child = os.fork()
@@ -360,11 +230,11 @@ def test_owners_that_contradict_each_other_are_refused(host: GrubHost) -> None:
 def test_entries_of_other_generators_are_left_alone(host: GrubHost, monkeypatch: pytest.MonkeyPatch) -> None:
     memtest = "### BEGIN /etc/grub.d/20_memtest86+ ###\nmenuentry 'memtest' {\n\tlinux\t/boot/memtest86+x64.bin\n}\n"
     begin = "### BEGIN /etc/grub.d/10_linux ###"
-    generate = host._generate
+    generate = host.generate
     # The tool has one more part now.
-    monkeypatch.setattr(host, "_generate", lambda: f"{begin}\n{generate()}{memtest}")
+    monkeypatch.setattr(host, "generate", lambda: f"{begin}\n{generate()}{memtest}")
     host.configuration.chmod(0o644)
-    host.configuration.write_text(host._generate())
+    host.configuration.write_text(host.generate())
     host.set("iommu", "intel_iommu=on")
     assert host.lines() == [f"{NORMAL} intel_iommu=on", f"{NORMAL} intel_iommu=on", RECOVERY, ""]
     assert not host.set("iommu", "intel_iommu=on").changed
@@ -381,15 +251,15 @@ def test_a_configuration_behind_a_link_is_replaced_where_it_lies(host: GrubHost)
 
 
 def test_ubuntus_variable_at_the_end_of_a_line_stays_there(host: GrubHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    generate = host._generate
+    generate = host.generate
 
     def as_ubuntus_10_linux() -> str:
         text = generate().replace("mitigations=off", "mitigations=off MARK")
         text = text.replace("mitigations=off MARK intel_iommu=on", "mitigations=off intel_iommu=on $vt_handoff")
         return text.replace("MARK", "$vt_handoff")
 
-    monkeypatch.setattr(host, "_generate", as_ubuntus_10_linux)
+    monkeypatch.setattr(host, "generate", as_ubuntus_10_linux)
     host.configuration.chmod(0o644)
-    host.configuration.write_text(host._generate())
+    host.configuration.write_text(host.generate())
     host.set("iommu", "intel_iommu=on")
     assert host.lines()[0] == f"{NORMAL} intel_iommu=on $vt_handoff"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override_support import read_override_support
 from tests.unit.plugins.kernel_images import kernel_image
 
