@@ -166,7 +166,8 @@ def move_into_place(temporary: str, path: str, meta: FileMeta | None = None) -> 
     if os.geteuid() == 0:
         os.chown(temporary, meta.uid, meta.gid)
         label = _selinux_label(path)
-        if label is not None:
+        # A FAT file system has one label for all and cannot store others.
+        if label is not None and label != _selinux_label(temporary):
             os.setxattr(temporary, SELINUX_XATTR, label)
     descriptor = os.open(temporary, os.O_RDONLY)
     try:

@@ -91,7 +91,8 @@ def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileCh
     file that is not there, never miss one that is."""
     change = preview(root, ledger, wanted)
     files = ledger.section("files")
-    if not change.changed and wanted.path in files:
+    recorded = dict(files[wanted.path]) if wanted.path in files else None
+    if not change.changed and recorded is not None:
         return change
     if wanted.path not in files:
         real = root.path(wanted.path)
@@ -104,9 +105,24 @@ def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileCh
         _note_new_directories(root, ledger, wanted.path)
     files[wanted.path].update(written=digest(wanted.content), content=_encode(wanted.content))
     ledger.save()
-    if change.changed:
+    if not change.changed:
+        return change
+    try:
         write_atomic(root.path(wanted.path), wanted.content, FileMeta(mode=wanted.mode))
+    except BaseException:
+        _forget_install(root, ledger, wanted.path, recorded)
+        raise
     return change
+
+
+def _forget_install(root: Root, ledger: Ledger, path: str, recorded: t.Mapping[str, t.Any] | None) -> None:
+    """What could not be written must not count as written: the file would look changed by somebody else."""
+    if recorded is None:
+        del ledger.section("files")[path]
+    else:
+        ledger.section("files")[path] = dict(recorded)
+    _remove_our_empty_directories(root, ledger)
+    ledger.save()
 
 
 def _note_new_directories(root: Root, ledger: Ledger, path: str) -> None:

@@ -71,7 +71,7 @@ options:
       - V(grub) is GRUB with a menu that C(grub-mkconfig) generates; V(grub-bls) is GRUB with Boot Loader Specification
         entries (Fedora, Enterprise Linux), whose arguments C(grubby) shows.
     type: str
-    choices: [auto, extlinux, grub, grub-bls]
+    choices: [auto, extlinux, grub, grub-bls, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
     default: auto
   kernels:
     description:

@@ -27,7 +27,7 @@ options:
     description:
       - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
     type: str
-    choices: [auto, extlinux, grub, grub-bls]
+    choices: [auto, extlinux, grub, grub-bls, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
     default: auto
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline

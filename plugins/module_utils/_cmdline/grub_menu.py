@@ -24,7 +24,7 @@ _LINUX_COMMANDS = frozenset({"linux", "linuxefi", "linux16"})
 _INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
 
 # How 10_linux marks the entries that it makes for recovery, on Debian (single) and Ubuntu (recovery).
-_RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
+RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
 
 # grub-mkconfig names the generator of every part; those that make entries for this system's Linux kernels.
 _PART = re.compile(r"(?m)^[ \t]*### (BEGIN|END) (\S+) ###[ \t\r]*$")

@@ -13,11 +13,12 @@ in gives back the very same line.
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
-# A token ends at a blank that no double quotes protect (``next_arg`` in lib/cmdline.c).
-_TOKEN = re.compile(r'(?:"[^"]*(?:"|\Z)|[^\s"])+')
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import (
+    CommandLine,
+    kernel_part_length,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,26 +33,35 @@ class Edit:
         return line[: self.start] + self.text + line[self.end :]
 
 
-def tokens(line: str) -> list[str]:
-    return _TOKEN.findall(line)
-
-
 def edit_line(line: str, blocks: t.Iterable[t.Sequence[str]], new: t.Sequence[str]) -> Edit | None:
-    """Put ``new`` where one of ``blocks`` stands, else behind the last token; ``None`` where nothing changes.
+    """Put ``new`` where one of ``blocks`` stands, else at the end of the kernel's part; ``None`` where nothing changes.
 
     ``blocks`` are the runs that may be ours, the first that is found counts; an empty ``new`` takes it out.
     """
-    spans = [match.span() for match in _TOKEN.finditer(line)]
+    spans = _spans(line)
     texts = [line[start:end] for start, end in spans]
     found = next((place for block in blocks if (place := _find(texts, block)) is not None), None)
     if found is not None:
         return _replace(spans, texts, found, new)
     if not new:
         return None
-    if not spans:
-        return Edit(0, 0, " ".join(new))
-    end = spans[-1][1]
-    return Edit(end, end, " " + " ".join(new))
+    behind = kernel_part_length(texts)
+    if behind:
+        end = spans[behind - 1][1]
+        return Edit(end, end, " " + " ".join(new))
+    start = spans[0][0] if spans else 0
+    return Edit(start, start, " ".join(new) + (" " if spans else ""))
+
+
+def _spans(line: str) -> list[tuple[int, int]]:
+    parsed = CommandLine.parse(line)
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for blank, token in zip(parsed.blanks, parsed.tokens):
+        position += len(blank)
+        spans.append((position, position + len(token.text)))
+        position += len(token.text)
+    return spans
 
 
 def _find(texts: t.Sequence[str], block: t.Sequence[str]) -> tuple[int, int] | None:

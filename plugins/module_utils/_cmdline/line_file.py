@@ -21,6 +21,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import line_edit, shell_variable
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import recorded_blocks
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, remove, write_atomic
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
@@ -53,9 +54,9 @@ class LineFile:
             return None
         text = content.decode(*_CODEC)
         if self.variable is None:
-            return line_edit.tokens(_without_comments(text))
+            return split(_without_comments(text))
         assignment = shell_variable.find_assignment(text, self.variable, self.path)
-        return None if assignment is None else line_edit.tokens(assignment.value)
+        return None if assignment is None else split(assignment.value)
 
     def preview(self, root: Root, ledger: Ledger, arguments: t.Sequence[str]) -> _owned.FileChange:
         """What :meth:`write` would do; writes nothing. Refuses as :meth:`tokens`."""

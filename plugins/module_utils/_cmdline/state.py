@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import in_order
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.ostree_line import DEPLOYMENT
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import Token, split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -71,8 +72,10 @@ def parameter_differences(next_boot: t.Sequence[str], running: t.Sequence[str]) 
 
 def _comparable(next_boot: t.Sequence[str], running: t.Sequence[str]) -> tuple[list[Token], list[Token]]:
     """Both lines without what boot loaders add."""
-    added = _ADDED_BY_LOADERS | {_EXPANDED[token] for token in next_boot if token in _EXPANDED}
-    planned = [Token(token) for token in next_boot if not token.startswith("$")]
+    added = (
+        _ADDED_BY_LOADERS | {DEPLOYMENT.rstrip("=")} | {_EXPANDED[token] for token in next_boot if token in _EXPANDED}
+    )
+    planned = [Token(token) for token in next_boot if not token.startswith(("$", DEPLOYMENT))]
     # An entry may name its initramfs by itself, as the EFI stub reads it.
     added -= {token.name for token in planned}
     given = [Token(token) for token in running]

@@ -15,6 +15,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loa
     extlinux,
     grub,
     grubby,
+    proxmox_boot_tool,
+    rpm_ostree,
+    systemd_boot,
+    unified_kernel,
     unsupported,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
@@ -29,7 +33,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
     LIMINE,
     NETWORK,
     REFIND,
+    SYSTEMD_BOOT,
     U_BOOT,
+    UNIFIED_KERNEL,
     Started,
     read_started,
 )
@@ -44,31 +50,50 @@ class Known:
     """A boot loader that can be recognised.
 
     ``starters`` are the programs that start the kernels of its entries (empty: any). ``drives`` are the names of
-    loaders whose files it writes itself: found together, it is the one to talk to.
+    loaders whose files it writes itself: found together, it is the one to talk to. One that is not ``supported`` is
+    refused with advice, where a trace does not speak of another.
     """
 
     name: str
     detect: Detect
     starters: frozenset[str] = frozenset()
     drives: frozenset[str] = frozenset()
+    supported: bool = True
 
     def fits(self, started: Started) -> bool:
         return not self.starters or not started.programs or bool(self.starters & started.programs)
 
 
 # One line for each loader; which comes first makes no difference.
-SUPPORTED: t.Final[tuple[Known, ...]] = (
+_BASE: t.Final[tuple[Known, ...]] = (
     Known("grub", grub.detect, frozenset({GRUB})),
     Known("grub-bls", grubby.detect, frozenset({GRUB})),
     Known("extlinux", extlinux.detect, frozenset({U_BOOT})),
+    Known(systemd_boot.NAME, systemd_boot.detect, frozenset({SYSTEMD_BOOT})),
+    Known(unified_kernel.NAME, unified_kernel.detect, frozenset({UNIFIED_KERNEL})),
+)
+SUPPORTED: t.Final[tuple[Known, ...]] = (
+    *_BASE,
+    Known(
+        proxmox_boot_tool.NAME,
+        proxmox_boot_tool.detect,
+        frozenset({GRUB, SYSTEMD_BOOT}),
+        drives=frozenset({"grub", systemd_boot.NAME}),
+    ),
+    Known(rpm_ostree.NAME, rpm_ostree.detect, drives=frozenset(known.name for known in _BASE)),
 )
 _RECOGNISED: t.Final[tuple[Known, ...]] = (
-    Known("rEFInd", unsupported.detect_refind, frozenset({REFIND})),
-    Known("Limine", unsupported.detect_limine, frozenset({LIMINE})),
-    Known("sdbootutil", unsupported.detect_sdbootutil, drives=frozenset({"grub", "grub-bls", "systemd-boot"})),
-    Known("LILO", unsupported.detect_lilo, frozenset({LILO})),
-    Known("network", unsupported.detect_network, frozenset({NETWORK})),
-    Known("EFI stub", unsupported.detect_efi_stub, frozenset({EFI_STUB})),
+    Known("rEFInd", unsupported.detect_refind, frozenset({REFIND}), supported=False),
+    Known("Limine", unsupported.detect_limine, frozenset({LIMINE}), supported=False),
+    Known(
+        "sdbootutil",
+        unsupported.detect_sdbootutil,
+        drives=frozenset({"grub", "grub-bls", systemd_boot.NAME}),
+        supported=False,
+    ),
+    Known("LILO", unsupported.detect_lilo, frozenset({LILO}), supported=False),
+    Known("network", unsupported.detect_network, frozenset({NETWORK}), supported=False),
+    Known("EFI stub", unsupported.detect_efi_stub, frozenset({EFI_STUB}), supported=False),
 )
 BOOTLOADERS: t.Final[tuple[str, ...]] = (AUTO, *sorted(known.name for known in SUPPORTED))
 
@@ -88,7 +113,7 @@ def find_loader(root: Root, wanted: str = AUTO) -> Loader:
     if wanted != AUTO:
         candidates = [known for known in candidates if known.name == wanted] or _refuse(wanted, candidates, started)
     if not candidates:
-        raise HostStateError(_none(started, tuple(found), looked_for))
+        raise HostStateError(_none(started, [known for known in found if known.supported], looked_for))
     if len(candidates) > 1:
         raise HostStateError(_unclear(started, candidates))
     loader = found[candidates[0]]
@@ -102,7 +127,7 @@ def choose(found: t.Sequence[Known], started: Started) -> list[Known]:
     driven = {name for known in found for name in known.drives}
     free = [known for known in found if known.name not in driven]
     fitting = [known for known in free if known.fits(started)]
-    return fitting if fitting or started.certain else free
+    return fitting if fitting or started.certain else [known for known in free if known.supported]
 
 
 def _refuse(wanted: str, candidates: t.Sequence[Known], started: Started) -> t.NoReturn:
@@ -128,7 +153,7 @@ def _none(started: Started, found: t.Sequence[Known], looked_for: t.Sequence[str
 
 
 def _unclear(started: Started, candidates: t.Sequence[Known]) -> str:
-    supported = [f"bootloader: {known.name}" for known in candidates if known in SUPPORTED]
+    supported = [f"bootloader: {known.name}" for known in candidates if known.supported]
     hint = f" Say which one it is with {' or '.join(supported)}." if supported else ""
     return (
         f"It is unclear whether {_names(candidates)} boots this machine: each is configured here, and "

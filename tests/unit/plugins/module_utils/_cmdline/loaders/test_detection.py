@@ -22,6 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loa
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.started_by import (
     GRUB,
+    REFIND,
     SYSTEMD_BOOT,
     UNIFIED_KERNEL,
     Started,
@@ -40,7 +41,8 @@ BY_GRUB = Known("grub", nothing, frozenset({GRUB}))
 BY_SYSTEMD_BOOT = Known("systemd-boot", nothing, frozenset({SYSTEMD_BOOT}))
 BY_STUB = Known("unified", nothing, frozenset({UNIFIED_KERNEL}))
 OSTREE = Known("ostree", nothing, drives=frozenset({"grub", "systemd-boot"}))
-ALL = (BY_GRUB, BY_SYSTEMD_BOOT, BY_STUB, OSTREE)
+BY_REFIND = Known("rEFInd", nothing, frozenset({REFIND}), supported=False)
+ALL = (BY_GRUB, BY_REFIND, BY_SYSTEMD_BOOT, BY_STUB, OSTREE)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,9 @@ ALL = (BY_GRUB, BY_SYSTEMD_BOOT, BY_STUB, OSTREE)
         ([BY_GRUB], None, False, [BY_GRUB]),
         ([BY_GRUB], SYSTEMD_BOOT, False, [BY_GRUB]),
         ([BY_GRUB], SYSTEMD_BOOT, True, []),
+        ([BY_REFIND], GRUB, False, []),
+        ([BY_REFIND], None, False, [BY_REFIND]),
+        ([BY_REFIND, BY_SYSTEMD_BOOT], GRUB, False, [BY_SYSTEMD_BOOT]),
         ([OSTREE, BY_GRUB], GRUB, True, [OSTREE]),
         ([OSTREE, BY_SYSTEMD_BOOT], None, False, [OSTREE]),
     ],
@@ -92,6 +97,14 @@ def test_what_is_left_over_of_another_loader_does_not_count(tmp_path: Path) -> N
     tree.write("/etc/lilo.conf", "")
     tree.write("/sbin/lilo", "")
     assert find_loader(tree.root).name == "grub"
+
+
+def test_what_is_left_over_is_not_blamed_where_grub_is_not_recognised(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.write("/proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6.12 ro")
+    tree.write("/boot/refind_linux.conf", "")
+    with pytest.raises(HostStateError, match=r"^No supported boot loader .*no /boot/grub/grub\.cfg.*BOOT_IMAGE=/boot"):
+        find_loader(tree.root)
 
 
 def test_nothing_known_is_refused_with_everything_that_was_looked_for(tmp_path: Path) -> None:
