@@ -158,7 +158,7 @@ class _MenuParser:
                     entry["args"],
                     entry["initrd"],
                     managed=self._generator is None or _LINUX_GENERATORS.fullmatch(self._generator) is not None,
-                    rescue=bool(_RESCUE_ARGUMENTS.intersection(entry["args"])),
+                    rescue=bool(RESCUE_ARGUMENTS.intersection(entry["args"])),
                 )
             )
             self._entry = None
