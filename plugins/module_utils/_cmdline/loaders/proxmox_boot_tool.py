@@ -27,7 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.boo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import parse_menu, to_entries
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.kernel_install import CMDLINE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub_mkconfig
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.started_by import GRUB, read_started
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
@@ -52,7 +52,7 @@ class ProxmoxBootToolLoader(Loader):
 
     name = NAME
 
-    def __init__(self, root: Root, grub: grub_mkconfig.GrubMkconfigLoader | None) -> None:
+    def __init__(self, root: Root, grub: Loader | None) -> None:
         self._root = root
         self._grub = grub
 
@@ -106,7 +106,7 @@ class ProxmoxBootToolLoader(Loader):
         ledger: Ledger,
         arguments: t.Sequence[str],
         expected: t.Sequence[Entry],
-        grub: grub_mkconfig.GrubMkconfigLoader,
+        grub: Loader,
     ) -> tuple[_owned.FileChange, ...]:
         """The configuration on the root file system first, which is compared before it counts: the partitions get
         theirs from the same files."""
@@ -165,8 +165,8 @@ def _entries_on(directory: str) -> list[tuple[str, tuple[str, ...]]]:
     for name in filter(is_entry_file, partition.listdir(ENTRIES)):
         source = BlsEntry(name, partition.read_bytes(f"{ENTRIES}/{name}") or b"")
         found.append((source.version or source.identifier, tuple(source.options)))
-    menu = parse_menu(partition.read_text("grub/grub.cfg") or "")
-    found += [(entry.kernel, entry.args) for entry in to_entries(menu, {}) if entry.takes_arguments]
+    menu = parse_menu(partition.read_text("grub/grub.cfg") or "", {})
+    found += [(entry.kernel, entry.args) for entry in to_entries(menu) if entry.takes_arguments]
     return found
 
 
@@ -205,11 +205,11 @@ def detect(root: Root, looked_for: list[str]) -> ProxmoxBootToolLoader | None:
         return None
     started = read_started(root)
     by_grub = started.by(GRUB) or (not started.programs and not root.exists(CMDLINE))
-    grub = grub_mkconfig.detect(root, looked_for) if by_grub else None
-    if by_grub and grub is None:
+    by_menu = grub.detect(root, looked_for) if by_grub else None
+    if by_grub and by_menu is None:
         looked_for.append(f"{NAME}: GRUB starts this machine, but its configuration is not there")
         return None
-    loader = ProxmoxBootToolLoader(root, grub)
+    loader = ProxmoxBootToolLoader(root, by_menu)
     if not loader.entries():
         looked_for.append(f"{NAME}: no kernel with an initramfs in /boot")
         return None
