@@ -32,6 +32,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts
     read_swap_areas,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.remote import Remote, remote_mount
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_STORAGE, Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 
@@ -83,16 +84,21 @@ class _Host:
         self.remote_roots: list[RemoteRoot] = []
 
     def mounted(self, mounts: t.Iterable[Mount]) -> t.Iterator[Dependency]:
+        points: dict[tuple[Address, bool], dict[str, None]] = {}
         for mount in mounts:
             carriers = self._below_mount(mount)
+            for address in carriers.functions:
+                points.setdefault((address, mount.needed_to_start), {})[mount.point] = None
             if not mount.needed_to_start:
-                yield from _storage(carriers, f"holds {mount.point}")
                 continue
-            yield from _root_disk(carriers, f"holds {mount.point}")
             self.remote_roots += [RemoteRoot(mount.point, remote) for remote in carriers.remotes]
             if not carriers.known:
                 what = f"what it is on cannot be told ({mount.kind} {mount.source})"
                 yield from _root_disk(Carriers(self._controllers), f"may carry {mount.point}: {what}")
+        for (address, needed_to_start), held in points.items():
+            # A host of containers mounts one disk hundreds of times.
+            depends = _root_disk if needed_to_start else _storage
+            yield from depends(Carriers((address,)), f"holds {_named(list(held))}")
 
     def swap(self) -> t.Iterator[Dependency]:
         for source in read_swap_areas(self._root):
@@ -163,10 +169,10 @@ def _btrfs_volumes(root: Root) -> dict[str, list[str]]:
     return {name: members for members in volumes for name in members}
 
 
-def _named(holders: t.Sequence[str]) -> str:
+def _named(names: t.Sequence[str]) -> str:
     # A physical volume can have hundreds of logical ones.
-    further = f" and {len(holders) - _MOST_NAMES} more" if len(holders) > _MOST_NAMES else ""
-    return ", ".join(holders[:_MOST_NAMES]) + further
+    further = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + further
 
 
 def _pool(mount: Mount) -> str:

@@ -17,6 +17,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_DISPLAY, Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 
+# A controller can carry dozens of disks, each with its own use.
+_MOST_DETAILS = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
@@ -95,9 +98,13 @@ class Surroundings:
 
     @functools.cached_property
     def _needs(self) -> dict[str, list[Dependency]]:
-        needs = collections.defaultdict(list)
+        by_use: dict[tuple[str, str, str | None], list[str]] = {}
         for dependency in self.dependencies:
-            needs[dependency.address].append(dependency)
+            use = (dependency.address, dependency.kind, dependency.allow)
+            by_use.setdefault(use, []).append(dependency.detail)
+        needs = collections.defaultdict(list)
+        for (address, kind, allow), details in by_use.items():
+            needs[address].append(Dependency(address, kind, _in_one_sentence(details), allow))
         return needs
 
     @functools.cached_property
@@ -114,3 +121,9 @@ class Surroundings:
     def _display_slots(self) -> frozenset[str]:
         displays = (device for device in self.devices if device.class_code.startswith(BASE_CLASS_DISPLAY))
         return frozenset(device.address.slot for device in displays)
+
+
+def _in_one_sentence(details: t.Sequence[str]) -> str:
+    named = "; ".join(details[:_MOST_DETAILS])
+    further = len(details) - _MOST_DETAILS
+    return f"{named}; and {further} more of this kind" if further > 0 else named

@@ -76,6 +76,24 @@ def test_a_disk_with_many_volumes_names_the_first(tmp_path: Path) -> None:
     ]
 
 
+def test_a_disk_with_many_mounts_names_them_in_one_sentence(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    disk = tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:2922", "010601"))
+    tree.partition(disk, "sda1", "8:1")
+    tree.partition(disk, "sda2", "8:2")
+    volumes = [("8:2", f"/var/lib/kubelet/pods/{number}/volume", "/dev/sda2") for number in range(300)]
+    mounts = [("8:1", "/", "/dev/sda1"), ("8:1", "/boot", "/dev/sda1"), ("8:2", "/var", "/dev/sda2"), *volumes]
+    tree.write("/proc/self/mountinfo", mountinfo(*mounts))
+    assert [(item.kind, item.detail) for item in dependencies(tree)] == [
+        ("root_disk", "holds /, /boot"),
+        (
+            "storage",
+            "holds /var, /var/lib/kubelet/pods/0/volume, /var/lib/kubelet/pods/1/volume, "
+            "/var/lib/kubelet/pods/2/volume and 297 more",
+        ),
+    ]
+
+
 def test_swap_counts(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))

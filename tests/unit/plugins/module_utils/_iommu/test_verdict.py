@@ -64,6 +64,19 @@ def test_a_card_takes_its_other_functions_along_and_leaves_the_bridge() -> None:
     assert found.to_json()["possible"] is True
 
 
+def test_uses_of_one_kind_are_one_sentence_and_another_key_is_another_one() -> None:
+    uses = [f"holds sd{letter}, on which md0 is built" for letter in "abcdef"]
+    needs = (
+        *(Dependency(GPU, "storage", use, "storage") for use in uses),
+        Dependency(GPU, "root_disk", "holds /"),
+    )
+    found = judged(slot(), GPU, needs=needs, selected=(GPU, AUDIO))
+    assert [(blocker.reason, blocker.allow) for blocker in found.blockers] == [
+        (f"{GPU} {'; '.join(uses[:4])}; and 2 more of this kind", "storage"),
+        (f"{GPU} holds /", None),
+    ]
+
+
 def test_a_member_that_works_for_the_host_blocks_and_slots_are_offered_before_an_override() -> None:
     found = judged(slot(), GPU)
     assert rules(found) == ["IOMMU-16"]
