@@ -44,9 +44,10 @@ class Mount:
 
 def read_mounts(root: Root) -> list[Mount]:
     mounts = []
-    for line in (root.read_text("/proc/self/mountinfo") or "").splitlines():
+    # The kernel escapes the blanks of ASCII alone: str.split() would part a name at any blank of Unicode.
+    for line in (root.read_text("/proc/self/mountinfo") or "").split("\n"):
         before, _separator, after = line.partition(" - ")
-        fields, rest = before.split(), after.split()
+        fields, rest = before.split(" "), after.split(" ")
         if len(fields) >= 5 and len(rest) >= 2:
             options = tuple(rest[2].split(",")) if len(rest) > 2 else ()
             mounts.append(Mount(fields[2], _unescape(fields[4]), _unescape(rest[1]), rest[0], options))

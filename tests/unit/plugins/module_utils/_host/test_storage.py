@@ -88,10 +88,25 @@ def test_a_disk_with_many_mounts_names_them_in_one_sentence(tmp_path: Path) -> N
         ("root_disk", "holds /, /boot"),
         (
             "storage",
-            "holds /var, /var/lib/kubelet/pods/0/volume, /var/lib/kubelet/pods/1/volume, "
-            "/var/lib/kubelet/pods/2/volume and 297 more",
+            (
+                "holds /var, /var/lib/kubelet/pods/0/volume, /var/lib/kubelet/pods/1/volume, "
+                "/var/lib/kubelet/pods/2/volume and 297 more"
+            ),
         ),
     ]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2028", "\x85", "\x0c", "\x1c"])
+def test_a_blank_that_the_kernel_does_not_escape_hides_no_mount(tmp_path: Path, blank: str) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("vda", "254:0", tree.function("0000:00:03.0", "1af4:1042", "010000"))
+    tree.disk("vdb", "254:16", tree.function("0000:00:04.0", "1af4:1042", "010000"))
+    line = f"21 1 254:0 /sub{blank}volume / rw - ext4 /dev/vda rw\n"
+    tree.write("/proc/self/mountinfo", line + mountinfo(("254:16", f"/srv/my{blank}data", "/dev/vdb")))
+    assert {(item.address, item.detail) for item in dependencies(tree)} == {
+        ("0000:00:03.0", "holds /"),
+        ("0000:00:04.0", f"holds /srv/my{blank}data"),
+    }
 
 
 def test_swap_counts(tmp_path: Path) -> None:
