@@ -27,7 +27,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.member
     pool_members,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import (
+    OVERLAY,
     Mount,
+    mount_of,
     read_mounts,
     read_swap_areas,
 )
@@ -67,25 +69,29 @@ def storage_use(root: Root, devices: t.Sequence[Device]) -> StorageUse:
     Where it cannot be told what carries a mount that the machine needs to start, every storage controller may.
     """
     host = _Host(root, devices)
-    mounts = read_mounts(root)
-    found = [*host.mounted(mounts), *host.swap(), *host.built_on(), *host.pools(mounts), *host.started_from()]
+    found = [*host.mounted(), *host.swap(), *host.built_on(), *host.pools(), *host.started_from()]
     return StorageUse(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(host.remote_roots)))
 
 
 class _Host:
     def __init__(self, root: Root, devices: t.Sequence[Device]) -> None:
         self._root = root
+        self._mounts = read_mounts(root)
         self._controllers = tuple(
             device.address for device in devices if device.class_code.startswith(BASE_CLASS_STORAGE)
         )
         self._blocks = BlockDevices(root, {device.address for device in devices if not device.is_bridge})
         self._udev = UdevBlocks(root, self._blocks.names)
         self._btrfs = _btrfs_volumes(root)
+        self._files: dict[str, Carriers] = {}
         self.remote_roots: list[RemoteRoot] = []
 
-    def mounted(self, mounts: t.Iterable[Mount]) -> t.Iterator[Dependency]:
+    def mounted(self) -> t.Iterator[Dependency]:
         points: dict[tuple[Address, bool], dict[str, None]] = {}
-        for mount in mounts:
+        for mount in self._mounts:
+            if mount.is_file and not mount.needed_to_start:
+                # A part of another mount, which is judged by itself; a snap is one.
+                continue
             carriers = self._below_mount(mount)
             for address in carriers.functions:
                 points.setdefault((address, mount.needed_to_start), {})[mount.point] = None
@@ -118,8 +124,8 @@ class _Host:
         for name in bcache_members(self._root, self._blocks.names):
             yield from _storage(self._blocks.below_name(name), f"holds {name}, which bcache uses")
 
-    def pools(self, mounts: t.Iterable[Mount]) -> t.Iterator[Dependency]:
-        mounted = [mount for mount in mounts if mount.kind == ZFS]
+    def pools(self) -> t.Iterator[Dependency]:
+        mounted = [mount for mount in self._mounts if mount.kind == ZFS]
         pools = {*imported_pools(self._root), *map(_pool, mounted)}
         needed_to_start = {_pool(mount) for mount in mounted if mount.needed_to_start}
         if not pools:
@@ -147,8 +153,12 @@ class _Host:
         if mount.kind == ZFS:
             # ZFS names a pool and no disk; udev has found the pool's name on its members.
             return self._all(pool_members(self._udev).get(_pool(mount), ()))
+        if mount.is_file:
+            return self._below_file(mount)
         if not mount.device.startswith("0:"):
             return self._blocks.below_number(mount.device)
+        if mount.kind == OVERLAY and mount.needed_to_start:
+            return self._below_layers(mount)
         if _NO_DISK.fullmatch(mount.kind):
             return Carriers()
         # Btrfs and bcachefs show an anonymous device. Btrfs names one member, and its siblings in sysfs; bcachefs
@@ -158,6 +168,25 @@ class _Host:
         found = [name for name in names if name is not None]
         carriers = self._all([*found, *sorted(siblings.difference(found))])
         return carriers if len(found) == len(names) else together([carriers, UNKNOWN])
+
+    def _below_file(self, mount: Mount) -> Carriers:
+        """What the file of a loop device stands on: live systems start from one, within one."""
+        if mount.device not in self._files:
+            # In place before the walk, so that a loop of loop devices could not hold us up.
+            self._files[mount.device] = UNKNOWN
+            file = self._root.read_word(f"/sys/dev/block/{mount.device}/loop/backing_file")
+            holding = None if file is None else mount_of(file, self._mounts)
+            # Where the file was opened from the initramfs, it only seems to lie in the overlay.
+            if holding is not None and holding.kind != OVERLAY:
+                self._files[mount.device] = self._below_mount(holding)
+        return self._files[mount.device]
+
+    def _below_layers(self, mount: Mount) -> Carriers:
+        """What the layers of a root stand on: OSTree with composefs, a live system, a root that forgets changes."""
+        holding = [mount_of(layer, self._mounts) for layer in mount.layers]
+        # A directory that was seen from the initramfs, or in a mount without a name, seems to lie in the overlay.
+        found = [other for other in holding if other is not None and other.kind != OVERLAY]
+        return together(self._below_mount(other) for other in dict.fromkeys(found)) if found else UNKNOWN
 
     def _all(self, names: t.Collection[str]) -> Carriers:
         return together(self._blocks.below_name(name) for name in names) if names else UNKNOWN

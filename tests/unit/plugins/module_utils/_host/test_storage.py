@@ -109,6 +109,76 @@ def test_a_blank_that_the_kernel_does_not_escape_hides_no_mount(tmp_path: Path, 
     }
 
 
+COMPOSEFS = "lowerdir+=/run/ostree/.private/cfsroot-lower,datadir+=/sysroot/ostree/repo/objects,metacopy=on"
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        COMPOSEFS,
+        COMPOSEFS.replace("/run/ostree/.private/cfsroot-lower", "/"),
+        "lowerdir=/run/ostree/.private/cfsroot-lower::/sysroot/ostree/repo/objects,redirect_dir=on",
+        "lowerdir=/sysroot,upperdir=/run/overlay/rw,workdir=/run/overlay/work",
+    ],
+)
+def test_an_overlay_at_the_root_stands_on_the_disk_of_its_layers(tmp_path: Path, layers: str) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("vda3", "254:3", tree.function("0000:00:03.0", "1af4:1042", "010000"))
+    tree.disk("vdb", "254:16", tree.function("0000:00:04.0", "1af4:1042", "010000"))
+    lines = [
+        f"20 1 0:30 / / ro - overlay composefs ro,{layers}",
+        "21 20 254:3 / /sysroot ro - xfs /dev/vda3 rw",
+        "22 20 0:25 / /run rw - tmpfs tmpfs rw",
+    ]
+    tree.write("/proc/self/mountinfo", "\n".join(lines) + "\n")
+    assert ("0000:00:03.0", "root_disk", None) in found(tree)
+    assert all(item.address != "0000:00:04.0" for item in dependencies(tree))
+
+
+def test_an_overlay_at_the_root_whose_layers_are_out_of_sight_may_be_on_every_controller(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("vda", "254:3", tree.function("0000:00:03.0", "1af4:1042", "010000"))
+    tree.write("/proc/self/mountinfo", "20 1 0:30 / / rw - overlay overlay rw,lowerdir=/lib/layers/1:/lib/layers/2\n")
+    assert found(tree) == {("0000:00:03.0", "root_disk", None)}
+
+
+def test_a_live_system_stands_on_the_disk_with_its_image(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("sdb1", "8:17", tree.function("0000:00:14.0", "8086:a36d", "0c0330"))
+    tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:a352", "010601"))
+    loop = tree.disk("loop0", "7:0", None)
+    tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", "/run/live/medium/live/filesystem.squashfs\n")
+    lines = [
+        "20 1 0:30 / / rw - overlay overlay rw,lowerdir=/run/live/rootfs/,upperdir=/run/live/overlay/rw",
+        "21 20 0:25 / /run rw - tmpfs tmpfs rw",
+        "22 21 8:17 / /run/live/medium ro - vfat /dev/sdb1 ro",
+        "23 21 7:0 / /run/live/rootfs ro - squashfs /dev/loop0 ro",
+        "24 21 0:26 / /run/live/overlay rw - tmpfs tmpfs rw",
+    ]
+    tree.write("/proc/self/mountinfo", "\n".join(lines) + "\n")
+    assert ("0000:00:14.0", "root_disk", None) in found(tree)
+    assert all(item.address != "0000:00:17.0" for item in dependencies(tree))
+
+
+def test_loop_devices_that_lie_in_each_other_end(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:a352", "010601"))
+    for number, other in ((0, "/b"), (1, "/")):
+        loop = tree.disk(f"loop{number}", f"7:{number}", None)
+        tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", f"{other.rstrip('/')}/image\n")
+    tree.write("/proc/self/mountinfo", mountinfo(("7:0", "/", "/dev/loop0"), ("7:1", "/b", "/dev/loop1")))
+    assert found(tree) == {("0000:00:17.0", "root_disk", None)}
+
+
+def test_a_snap_is_part_of_the_disk_that_its_file_is_on(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:a352", "010601"))
+    loop = tree.disk("loop0", "7:0", None)
+    tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", "/var/lib/snapd/snaps/core22_1.snap\n")
+    tree.write("/proc/self/mountinfo", mountinfo(("8:0", "/", "/dev/sda"), ("7:0", "/snap/core22/1", "/dev/loop0")))
+    assert [item.detail for item in dependencies(tree)] == ["holds /"]
+
+
 def test_swap_counts(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
@@ -228,7 +298,7 @@ def test_a_pool_that_the_machine_can_start_without_goes_by_its_key(tmp_path: Pat
     "mount",
     [
         ("0:40", "/", "server:/export", "nfs4"),
-        ("0:41", "/", "overlay", "overlay"),
+        ("0:41", "/srv", "overlay", "overlay"),
         ("0:42", "/", "rootfs", "tmpfs"),
         ("0:43", "/", "hostshare", "virtiofs"),
         ("0:44", "/efi", "systemd-1", "autofs"),
