@@ -101,8 +101,11 @@ class _Host:
             if not carriers.known:
                 what = f"what it is on cannot be told ({mount.kind} {mount.source})"
                 yield from _root_disk(Carriers(self._controllers), f"may carry {mount.point}: {what}")
+        if not any(mount.point == "/" for mount in self._mounts):
+            # A captured tree without it, a chroot: nothing read is no proof that nothing is there.
+            detail = "may carry /: /proc/self/mountinfo lists no mount there"
+            yield from _root_disk(Carriers(self._controllers), detail)
         for (address, needed_to_start), held in points.items():
-            # A host of containers mounts one disk hundreds of times.
             depends = _root_disk if needed_to_start else _storage
             yield from depends(Carriers((address,)), f"holds {_named(list(held))}")
 

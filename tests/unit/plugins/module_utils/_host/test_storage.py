@@ -17,9 +17,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs i
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
 from tests.unit.plugins.host_tree import HostTree
 
+ROOT_IN_MEMORY = ("0:2", "/", "rootfs", "tmpfs")
+
 
 def mountinfo(*mounts: tuple[str, ...]) -> str:
-    """Device, point, source and, where it is not ext4, the type of each mount."""
+    """Device, point, source and, where it is not ext4, the type of each mount; the root is in memory if not named."""
+    if all(mount[1] != "/" for mount in mounts):
+        mounts = (ROOT_IN_MEMORY, *mounts)
     lines = [
         f"{20 + number} 1 {device} / {point} rw - {kind} {source} rw"
         for number, (device, point, source, kind) in enumerate((*mount, "ext4")[:4] for mount in mounts)
@@ -32,6 +36,8 @@ def found(tree: HostTree) -> set[tuple[str, str, str | None]]:
 
 
 def dependencies(tree: HostTree) -> list[Dependency]:
+    if not tree.root.exists("/proc/self/mountinfo"):
+        tree.write("/proc/self/mountinfo", mountinfo())
     return list(storage_use(tree.root, read_devices(tree.root, Ledger())).dependencies)
 
 
@@ -177,6 +183,17 @@ def test_a_snap_is_part_of_the_disk_that_its_file_is_on(tmp_path: Path) -> None:
     tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", "/var/lib/snapd/snaps/core22_1.snap\n")
     tree.write("/proc/self/mountinfo", mountinfo(("8:0", "/", "/dev/sda"), ("7:0", "/snap/core22/1", "/dev/loop0")))
     assert [item.detail for item in dependencies(tree)] == ["holds /"]
+
+
+@pytest.mark.parametrize("text", ["", "21 20 254:3 / /srv rw - xfs /dev/vda3 rw\n", "20 1 8:1 / / rw\n", "\x00\xff"])
+def test_where_nothing_tells_what_the_root_is_on_every_storage_controller_may_carry_it(
+    tmp_path: Path, text: str
+) -> None:
+    tree = HostTree(tmp_path)
+    tree.function("0000:00:17.0", "8086:a352", "010601")
+    tree.function("0000:02:00.0", "8086:1533", "020000")
+    tree.write("/proc/self/mountinfo", text)
+    assert found(tree) == {("0000:00:17.0", "root_disk", None)}
 
 
 def test_swap_counts(tmp_path: Path) -> None:
