@@ -63,6 +63,8 @@ class Root:
                 errno.EIO,
                 errno.ENODEV,
                 errno.ENXIO,
+                errno.ELOOP,
+                errno.ENAMETOOLONG,
             ):
                 return None
             raise

@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import ipaddress
+import os
 import socket
 import struct
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -53,25 +55,43 @@ def read_routes(root: Root) -> list[Route]:
 
 
 def _ipv4_routes(root: Root) -> t.Iterator[Route]:
-    for line in (root.read_text("/proc/net/route") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 8 or not _leads_somewhere(fields[3]):
-            continue
-        # The file prints addresses as host-order words.
-        address = socket.inet_ntoa(struct.pack("=I", int(fields[1], 16)))
-        mask = socket.inet_ntoa(struct.pack("=I", int(fields[7], 16)))
-        yield Route(ipaddress.IPv4Network(f"{address}/{mask}", strict=False), int(fields[6]), fields[0])
+    for fields in table_lines(root, "/proc/net/route", header=True):
+        with understood("/proc/net/route", fields):
+            if not _leads_somewhere(fields[3]):
+                continue
+            # The file prints addresses as host-order words.
+            address = socket.inet_ntoa(struct.pack("=I", int(fields[1], 16)))
+            mask = socket.inet_ntoa(struct.pack("=I", int(fields[7], 16)))
+            yield Route(ipaddress.IPv4Network(f"{address}/{mask}", strict=False), int(fields[6]), fields[0])
 
 
 def _ipv6_routes(root: Root) -> t.Iterator[Route]:
-    for line in (root.read_text("/proc/net/ipv6_route") or "").splitlines():
-        fields = line.split()
-        if len(fields) < 10 or not _leads_somewhere(fields[8]) or fields[9] == LOOPBACK:
-            continue
-        address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
-        network = ipaddress.IPv6Network((address, int(fields[1], 16)), strict=False)
-        if not (network.is_link_local or network.is_multicast):
-            yield Route(network, int(fields[5], 16), fields[9])
+    for fields in table_lines(root, "/proc/net/ipv6_route"):
+        with understood("/proc/net/ipv6_route", fields):
+            if not _leads_somewhere(fields[8]) or fields[9] == LOOPBACK:
+                continue
+            address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
+            network = ipaddress.IPv6Network((address, int(fields[1], 16)), strict=False)
+            if not (network.is_link_local or network.is_multicast):
+                yield Route(network, int(fields[5], 16), fields[9])
+
+
+def table_lines(root: Root, path: str, header: bool = False) -> list[list[str]]:
+    """The fields of every line of one of the kernel's network tables, none where there is no such table."""
+    lines = [line.split() for line in (root.read_text(path) or "").splitlines()[int(header) :]]
+    return [fields for fields in lines if fields]
+
+
+@contextlib.contextmanager
+def understood(path: str, fields: t.Sequence[str]) -> t.Iterator[None]:
+    """Raises :class:`HostStateError` where ``fields`` are no line of the table ``path``: what is passed over could be
+    the way to the controller."""
+    try:
+        yield
+    except (ValueError, IndexError, struct.error) as exc:
+        raise HostStateError(
+            f"{path} has the line '{' '.join(fields)[:80]}', which the kernel does not write: is the capture damaged?"
+        ) from exc
 
 
 def _leads_somewhere(flags: str) -> bool:
@@ -88,10 +108,10 @@ def interfaces_towards(routes: t.Iterable[Route], address: IPAddress) -> set[str
 def ipv6_addresses(root: Root) -> list[tuple[ipaddress.IPv6Address, str]]:
     """Every IPv6 address with its interface, without those that each interface gets by itself."""
     found = []
-    for line in (root.read_text("/proc/net/if_inet6") or "").splitlines():
-        fields = line.split()
-        if len(fields) >= 6 and int(fields[3], 16) not in (_IPV6_LOOPBACK, _IPV6_LINK_LOCAL):
-            found.append((ipaddress.IPv6Address(bytes.fromhex(fields[0])), fields[5]))
+    for fields in table_lines(root, "/proc/net/if_inet6"):
+        with understood("/proc/net/if_inet6", fields):
+            if int(fields[3], 16) not in (_IPV6_LOOPBACK, _IPV6_LINK_LOCAL):
+                found.append((ipaddress.IPv6Address(bytes.fromhex(fields[0])), fields[5]))
     return found
 
 
@@ -108,7 +128,7 @@ def interfaces_with_ipv4(root: Root, names: t.Iterable[str]) -> set[str]:
 
 
 def _has_ipv4(asking: socket.socket, name: str) -> bool:
-    request = struct.pack(f"{_IFNAMSIZ}s24x", name.encode()[: _IFNAMSIZ - 1])
+    request = struct.pack(f"{_IFNAMSIZ}s24x", os.fsencode(name)[: _IFNAMSIZ - 1])
     try:
         fcntl.ioctl(asking, _SIOCGIFADDR, request)
     except OSError:

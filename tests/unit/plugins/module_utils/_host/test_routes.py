@@ -4,17 +4,23 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import management_sessions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import (
     Route,
     interfaces_towards,
     interfaces_with_ipv4,
+    ipv6_addresses,
+    read_routes,
 )
+from tests.unit.plugins.host_tree import HostTree
 
 ROUTES = [
     Route(ip_network("0.0.0.0/0"), 100, "eno1"),
@@ -44,3 +50,17 @@ def test_the_running_kernel_knows_who_has_an_address(tmp_path: Path) -> None:
     loopback = {"lo"} if "127.0.0.1" in (root.read_text("/proc/net/fib_trie") or "") else set()
     assert interfaces_with_ipv4(root, ["lo", "no-such-one"]) == loopback
     assert interfaces_with_ipv4(Root(str(tmp_path)), ["lo"]) == set()
+
+
+def test_a_name_in_no_encoding_is_asked_for_like_any_other() -> None:
+    assert interfaces_with_ipv4(Root(), [os.fsdecode(b"eth\xff")]) == set()
+
+
+@pytest.mark.parametrize("path", ["/proc/net/route", "/proc/net/ipv6_route", "/proc/net/if_inet6", "/proc/net/tcp"])
+@pytest.mark.parametrize("line", ["eno1 00000000 0101", "-" * 200, "99999999999 : 9 9 9 9 9 9 9 9 9"])
+def test_a_line_that_cannot_be_read_is_named_and_not_passed_over(tmp_path: Path, path: str, line: str) -> None:
+    tree = HostTree(tmp_path)
+    tree.write(path, f"{line}\n{line}\n")
+    with pytest.raises(HostStateError, match=path) as raised:
+        (read_routes(tree.root), ipv6_addresses(tree.root), management_sessions(tree.root, {}, None))
+    assert line[:80] in str(raised.value)
