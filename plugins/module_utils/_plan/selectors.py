@@ -289,8 +289,8 @@ def _by_query(device: Device, value: t.Any) -> bool:
         answer = expression.search(facts)
     except jmespath.exceptions.JMESPathError as exc:
         raise InputError(
-            f"query '{value}' cannot be asked of {device.address}: {exc}. What a device lacks is null there: ask for it "
-            "first, as in mac && starts_with(mac, '52:54')"
+            f"query '{value}' cannot be asked of {device.address}: {exc}. What a device lacks is null there: ask for "
+            "it first, as in mac && starts_with(mac, '52:54')"
         ) from None
     if answer and answer is not True:
         raise InputError(
