@@ -191,6 +191,8 @@ class _Reader:
 
     def _mac(self, interfaces: t.Sequence[str], record: t.Mapping[str, t.Any]) -> str | None:
         for interface in interfaces:
+            if _is_plugged_in(self._root, interface):
+                continue
             mac = permanent_mac(self._root, interface)
             if mac is not None:
                 return mac
@@ -252,6 +254,11 @@ def _gaps(function: AttributeDirectory, config: ConfigSpace) -> tuple[str, ...]:
 def functions_on_path(path: str) -> list[Address]:
     """The PCI functions that a directory below ``/sys/devices`` hangs on, root port first."""
     return [Address.parse(part) for part in path.split(os.sep) if is_pci_address(part)]
+
+
+def _is_plugged_in(root: Root, interface: str) -> bool:
+    """Whether this is an adapter on a USB port: its address does not name the controller, which has other ports."""
+    return f"{os.sep}usb" in os.path.realpath(root.path(f"{INTERFACES}/{interface}"))
 
 
 def _interfaces_by_function(root: Root) -> dict[Address, tuple[str, ...]]:

@@ -83,6 +83,15 @@ def test_a_virtio_interface_belongs_to_the_function_above_its_own_device(tmp_pat
     assert read_one(tree, "0000:00:02.0").interfaces == ("enp0s2",)
 
 
+def test_the_mac_of_an_adapter_on_a_usb_port_names_no_usb_controller(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    adapter = tree.function("0000:00:14.0", "8086:a36d", "0c0330") / "usb1/1-4/1-4:1.0"
+    adapter.mkdir(parents=True)
+    tree.interface("enx525400aa0010", adapter)
+    controller = read_one(tree, "0000:00:14.0")
+    assert (controller.interfaces, controller.mac) == (("enx525400aa0010",), None)
+
+
 def test_a_bound_device_keeps_its_native_driver_and_mac_from_the_ledger(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.function("0000:01:00.0", driver="vfio-pci")
