@@ -44,6 +44,7 @@ SLOTS = "/sys/bus/pci/slots"
 INTERFACES = "/sys/class/net"
 
 _UEVENT_IDS = re.compile(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})")
+_USB_BUS = re.compile(r"/usb\d+/")
 _UEVENT_CLASS = re.compile(r"[0-9A-Fa-f]{1,6}")
 
 
@@ -258,7 +259,11 @@ def functions_on_path(path: str) -> list[Address]:
 
 def _is_plugged_in(root: Root, interface: str) -> bool:
     """Whether this is an adapter on a USB port: its address does not name the controller, which has other ports."""
-    return f"{os.sep}usb" in os.path.realpath(root.path(f"{INTERFACES}/{interface}"))
+    try:
+        return _USB_BUS.search(os.readlink(root.path(f"{INTERFACES}/{interface}"))) is not None
+    except OSError:
+        # It went away, and its address with it.
+        return True
 
 
 def _interfaces_by_function(root: Root) -> dict[Address, tuple[str, ...]]:
