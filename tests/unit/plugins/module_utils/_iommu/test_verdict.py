@@ -64,6 +64,27 @@ def test_a_card_takes_its_other_functions_along_and_leaves_the_bridge() -> None:
     assert found.to_json()["possible"] is True
 
 
+@pytest.mark.parametrize(
+    ("class_code", "header_type", "driver", "blocks"),
+    [
+        ("0601", 0, "lpc_ich", True),
+        ("0600", 0, "k10temp", True),
+        ("0601", 0, None, False),
+        ("0604", 1, "pcieport", False),
+        ("0604", 1, "shpchp", False),
+    ],
+)
+def test_a_driver_on_a_bridge_to_isa_blocks_its_group_as_any_other(
+    class_code: str, header_type: int, driver: str | None, blocks: bool
+) -> None:
+    bridge = function("0000:00:1f.0", class_code, 1, is_bridge=True, header_type=header_type, driver=driver)
+    needed = (Dependency("0000:00:1f.0", "serial_console", "carries the console ttyS0", "serial_console"),)
+    found = judged([*slot(), bridge], GPU, selected=(GPU, AUDIO), needs=needed)
+    assert [blocker.device for blocker in found.blockers] == ["0000:00:1f.0"] * blocks
+    assert all(f"keep {driver} from being loaded" in blocker.reason for blocker in found.blockers)
+    assert not any("Select" in blocker.reason for blocker in found.blockers)
+
+
 def test_uses_of_one_kind_are_one_sentence_and_another_key_is_another_one() -> None:
     uses = [f"holds sd{letter}, on which md0 is built" for letter in "abcdef"]
     needs = (
