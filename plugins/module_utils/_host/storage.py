@@ -61,6 +61,7 @@ class RemoteRoot(t.NamedTuple):
 class StorageUse(t.NamedTuple):
     dependencies: tuple[Dependency, ...]
     remote_roots: tuple[RemoteRoot, ...]
+    blocks: BlockDevices
 
 
 def storage_use(root: Root, devices: t.Sequence[Device]) -> StorageUse:
@@ -70,7 +71,7 @@ def storage_use(root: Root, devices: t.Sequence[Device]) -> StorageUse:
     """
     host = _Host(root, devices)
     found = [*host.mounted(), *host.swap(), *host.built_on(), *host.pools(), *host.started_from()]
-    return StorageUse(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(host.remote_roots)))
+    return StorageUse(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(host.remote_roots)), host.blocks)
 
 
 class _Host:
@@ -80,8 +81,8 @@ class _Host:
         self._controllers = tuple(
             device.address for device in devices if device.class_code.startswith(BASE_CLASS_STORAGE)
         )
-        self._blocks = BlockDevices(root, {device.address for device in devices if not device.is_bridge})
-        self._udev = UdevBlocks(root, self._blocks.names)
+        self.blocks = BlockDevices(root, {device.address for device in devices if not device.is_bridge})
+        self._udev = UdevBlocks(root, self.blocks.names)
         self._btrfs = _btrfs_volumes(root)
         self._files: dict[str, Carriers] = {}
         self.remote_roots: list[RemoteRoot] = []
@@ -111,21 +112,21 @@ class _Host:
 
     def swap(self) -> t.Iterator[Dependency]:
         for source in read_swap_areas(self._root):
-            name = self._blocks.name_of(source)
+            name = self.blocks.name_of(source)
             if name is not None:
-                yield from _storage(self._blocks.below_name(name), f"holds the swap area {source}")
+                yield from _storage(self.blocks.below_name(name), f"holds the swap area {source}")
 
     def built_on(self) -> t.Iterator[Dependency]:
-        for name in self._blocks.names:
-            holders = self._blocks.holders(name)
+        for name in self.blocks.names:
+            holders = self.blocks.holders(name)
             if holders:
                 detail = f"holds {name}, on which {_named(holders)} is built"
-                yield from _storage(self._blocks.below_name(name), detail)
-        for name, group in active_physical_volumes(self._root, self._blocks.names).items():
+                yield from _storage(self.blocks.below_name(name), detail)
+        for name, group in active_physical_volumes(self._root, self.blocks.names).items():
             detail = f"holds {name}, a physical volume of the active volume group {group}"
-            yield from _storage(self._blocks.below_name(name), detail)
-        for name in bcache_members(self._root, self._blocks.names):
-            yield from _storage(self._blocks.below_name(name), f"holds {name}, which bcache uses")
+            yield from _storage(self.blocks.below_name(name), detail)
+        for name in bcache_members(self._root, self.blocks.names):
+            yield from _storage(self.blocks.below_name(name), f"holds {name}, which bcache uses")
 
     def pools(self) -> t.Iterator[Dependency]:
         mounted = [mount for mount in self._mounts if mount.kind == ZFS]
@@ -136,18 +137,18 @@ class _Host:
         members = pool_members(self._udev)
         for pool in sorted(pools):
             for name in members.get(pool, ()):
-                yield from _storage(self._blocks.below_name(name), f"holds {name}, a member of the ZFS pool {pool}")
+                yield from _storage(self.blocks.below_name(name), f"holds {name}, a member of the ZFS pool {pool}")
             if not members.get(pool) and pool not in needed_to_start:
                 detail = f"may carry the ZFS pool {pool}: what it is on cannot be told"
                 yield from _storage(Carriers(self._controllers), detail)
         for name in members.get("", ()):
             detail = f"holds {name}, which may belong to the ZFS pool {' or '.join(sorted(pools))}"
-            yield from _storage(self._blocks.below_name(name), detail)
+            yield from _storage(self.blocks.below_name(name), detail)
 
     def started_from(self) -> t.Iterator[Dependency]:
         for name in boot_partitions(self._root, self._udev):
             detail = f"holds {name}, the EFI system partition that this machine starts from"
-            yield from _root_disk(self._blocks.below_name(name), detail)
+            yield from _root_disk(self.blocks.below_name(name), detail)
 
     def _below_mount(self, mount: Mount) -> Carriers:
         remote = remote_mount(mount)
@@ -159,14 +160,14 @@ class _Host:
         if mount.is_file:
             return self._below_file(mount)
         if not mount.device.startswith("0:"):
-            return self._blocks.below_number(mount.device)
+            return self.blocks.below_number(mount.device)
         if mount.kind == OVERLAY and mount.needed_to_start:
             return self._below_layers(mount)
         if _NO_DISK.fullmatch(mount.kind):
             return Carriers()
         # Btrfs and bcachefs show an anonymous device. Btrfs names one member, and its siblings in sysfs; bcachefs
         # names all of them.
-        names = [self._blocks.name_of(source) for source in mount.source.split(":")]
+        names = [self.blocks.name_of(source) for source in mount.source.split(":")]
         siblings = {sibling for name in names if name is not None for sibling in self._btrfs.get(name, ())}
         found = [name for name in names if name is not None]
         carriers = self._all([*found, *sorted(siblings.difference(found))])
@@ -192,7 +193,7 @@ class _Host:
         return together(self._below_mount(other) for other in dict.fromkeys(found)) if found else UNKNOWN
 
     def _all(self, names: t.Collection[str]) -> Carriers:
-        return together(self._blocks.below_name(name) for name in names) if names else UNKNOWN
+        return together(self.blocks.below_name(name) for name in names) if names else UNKNOWN
 
 
 def _btrfs_volumes(root: Root) -> dict[str, list[str]]:
