@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -134,7 +135,7 @@ class _Host:
         needed_to_start = {_pool(mount) for mount in mounted if mount.needed_to_start}
         if not pools:
             return
-        members = pool_members(self._udev)
+        members = self._pool_members
         for pool in sorted(pools):
             for name in members.get(pool, ()):
                 yield from _storage(self.blocks.below_name(name), f"holds {name}, a member of the ZFS pool {pool}")
@@ -150,13 +151,17 @@ class _Host:
             detail = f"holds {name}, the EFI system partition that this machine starts from"
             yield from _root_disk(self.blocks.below_name(name), detail)
 
+    @functools.cached_property
+    def _pool_members(self) -> dict[str, list[str]]:
+        return pool_members(self._udev)
+
     def _below_mount(self, mount: Mount) -> Carriers:
         remote = remote_mount(mount)
         if remote is not None:
             return Carriers(remotes=(remote,))
         if mount.kind == ZFS:
             # ZFS names a pool and no disk; udev has found the pool's name on its members.
-            return self._all(pool_members(self._udev).get(_pool(mount), ()))
+            return self._all(self._pool_members.get(_pool(mount), ()))
         if mount.is_file:
             return self._below_file(mount)
         if not mount.device.startswith("0:"):
