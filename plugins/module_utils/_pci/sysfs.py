@@ -56,17 +56,18 @@ class Reading:
     gaps: tuple[str, ...]
 
 
-def read_devices(root: Root, ledger: Ledger, names: bool = False) -> tuple[Device, ...]:
-    """All functions, ordered by address. ``names`` adds vendor and device names from ``pci.ids`` where present.
+def read_devices(root: Root, ledger: Ledger) -> tuple[Device, ...]:
+    """All functions, ordered by address.
 
     What a device was before it was bound (native driver, MAC) comes from the ledger as long as the same
     card sits at the address.
     """
-    return read_functions(root, ledger, names).devices
+    return read_functions(root, ledger).devices
 
 
 def read_functions(root: Root, ledger: Ledger, names: bool = False) -> Reading:
-    """As :func:`read_devices`, with what is missing."""
+    """As :func:`read_devices`, with what is missing. ``names`` adds vendor and device names from ``pci.ids`` where
+    present."""
     try:
         directory = os.open(root.path(DEVICES), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:

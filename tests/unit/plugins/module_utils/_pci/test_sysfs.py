@@ -166,7 +166,7 @@ def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path)
         "\t\t8086 0000  Subsystem\n\nC 02  Network controller\n\t00  Ethernet controller\nC 0c  Serial bus controller\n"
         "\t03  USB controller\n\t\t30  XHCI",
     )
-    found = [(device.name, device.class_name) for device in read_devices(tree.root, Ledger(), names=True)]
+    found = [(device.name, device.class_name) for device in read_functions(tree.root, Ledger(), names=True).devices]
     assert found == [
         ("Intel Corporation 82574L", "Ethernet controller"),
         (None, "USB controller"),
