@@ -11,6 +11,7 @@ Of the reader's own network namespace: interfaces that were moved into another o
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import ipaddress
@@ -27,8 +28,11 @@ IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # include/uapi/linux/route.h, ipv6_route.h and sockios.h
 _RTF_UP = 0x1
 _RTF_REJECT = 0x200
-_SIOCGIFADDR = 0x8915
+_SIOCGIFCONF = 0x8912
 _IFNAMSIZ = 16
+# The name and a union, whose largest member has two words of the machine and eight bytes (struct ifmap).
+_IFREQ_SIZE = _IFNAMSIZ + 2 * struct.calcsize("P") + 8
+_FIRST_COUNT = 64
 
 # The scopes of /proc/net/if_inet6 that every interface gets by itself (include/net/ipv6.h).
 _IPV6_LOOPBACK = 0x10
@@ -115,23 +119,30 @@ def ipv6_addresses(root: Root) -> list[tuple[ipaddress.IPv6Address, str]]:
     return found
 
 
-def interfaces_with_ipv4(root: Root, names: t.Iterable[str]) -> set[str]:
-    """Those of ``names`` that have an IPv4 address, asked of the running kernel.
+def ipv4_addresses(root: Root) -> list[tuple[ipaddress.IPv4Address, str]]:
+    """Every IPv4 address with its interface, asked of the running kernel; none for a captured tree.
 
-    Most show by a route as well; a single address (/32) or one without a prefix route does not, and no file below
-    ``/proc`` tells which interface has it (``fib_trie`` names addresses alone). Empty for a captured tree.
+    Most show by a route of the main table as well. A single address (/32), one without a prefix route, and one of a VRF
+    do not, and no file below ``/proc`` tells which interface has it (``fib_trie`` names addresses alone).
     """
     if not root.is_live:
-        return set()
+        return []
+    count = _FIRST_COUNT
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
-        return {name for name in names if _has_ipv4(asking, name)}
+        while True:
+            entries = array.array("B", bytes(count * _IFREQ_SIZE))
+            request = struct.pack("iP", len(entries), entries.buffer_info()[0])
+            (used,) = struct.unpack_from("i", fcntl.ioctl(asking, _SIOCGIFCONF, request))
+            if used < len(entries):
+                break
+            # It was filled to the end: there may be more.
+            count *= 2
+    starts = range(0, used, _IFREQ_SIZE)
+    return [_address_of_interface(bytes(entries[start : start + _IFREQ_SIZE])) for start in starts]
 
 
-def _has_ipv4(asking: socket.socket, name: str) -> bool:
-    request = struct.pack(f"{_IFNAMSIZ}s24x", os.fsencode(name)[: _IFNAMSIZ - 1])
-    try:
-        fcntl.ioctl(asking, _SIOCGIFADDR, request)
-    except OSError:
-        # No address of this family, or the interface has gone since it was listed.
-        return False
-    return True
+def _address_of_interface(entry: bytes) -> tuple[ipaddress.IPv4Address, str]:
+    # struct ifreq: the name, then the family and the port of a socket address before its four bytes. A further address
+    # of an interface may have a label (eth0:1) instead of the name.
+    name = os.fsdecode(entry[:_IFNAMSIZ].partition(b"\0")[0]).partition(":")[0]
+    return ipaddress.IPv4Address(entry[_IFNAMSIZ + 4 : _IFNAMSIZ + 8]), name
