@@ -25,6 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.member
     bcache_members,
     boot_partitions,
     imported_pools,
+    listed_boot_partitions,
     pool_members,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import (
@@ -50,6 +51,8 @@ _MOST_NAMES = 4
 # Carried by the network, by memory, or by files of another mount, which is judged by itself. An automount that
 # nobody has used yet (autofs) carries nothing.
 _NO_DISK = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|virtiofs|fuse\.\S+|overlay|aufs|tmpfs|ramfs|rootfs|devtmpfs|autofs")
+# What stands at the point of an automount until somebody looks there.
+_WAITING = "autofs"
 
 
 class RemoteRoot(t.NamedTuple):
@@ -150,6 +153,10 @@ class _Host:
         for name in boot_partitions(self._root, self._udev):
             detail = f"holds {name}, the EFI system partition that this machine starts from"
             yield from _root_disk(self.blocks.below_name(name), detail)
+        mounted = {mount.point for mount in self._mounts if mount.kind != _WAITING}
+        for name, point in listed_boot_partitions(self._root, self._udev, self.blocks.name_of).items():
+            if point not in mounted:
+                yield from _root_disk(self.blocks.below_name(name), f"holds {name}, which /etc/fstab has at {point}")
 
     @functools.cached_property
     def _pool_members(self) -> dict[str, list[str]]:

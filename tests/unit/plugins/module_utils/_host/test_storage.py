@@ -196,6 +196,39 @@ def test_where_nothing_tells_what_the_root_is_on_every_storage_controller_may_ca
     assert found(tree) == {("0000:00:17.0", "root_disk", None)}
 
 
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("/dev/sda1 /boot ext4 noauto 1 2", True),
+        ("UUID=ABCD-0123 /efi vfat x-systemd.automount 0 0", True),
+        ('LABEL="boot" /boot ext4 noauto', True),
+        ("PARTUUID=0FC63DAF-01 /boot/efi vfat noauto 0 0", True),
+        ("PARTLABEL=esp /boot vfat noauto 0 0", True),
+        ("# /dev/sda1 /boot ext4 noauto 1 2", False),
+        ("/dev/sda1 /mnt ext4 noauto 1 2", False),
+        ("/dev/sdz1 /boot ext4 noauto 1 2", False),
+        ("UUID= /boot", False),
+        ("/dev/sda1", False),
+    ],
+)
+def test_what_the_machine_starts_from_never_goes_although_it_is_not_mounted(
+    tmp_path: Path, line: str, needed: bool
+) -> None:
+    tree = HostTree(tmp_path)
+    disk = tree.disk("sda", "8:0", tree.function("0000:01:00.0", "8086:a352", "010601"))
+    tree.partition(disk, "sda1", "8:1")
+    tree.udev(
+        "8:1",
+        ID_FS_UUID="ABCD-0123",
+        ID_FS_LABEL="boot",
+        ID_PART_ENTRY_UUID="0fc63daf-01",
+        ID_PART_ENTRY_NAME="esp",
+    )
+    tree.write("/etc/fstab", f"# <file system>\n\n{line}\n")
+    tree.write("/proc/self/mountinfo", mountinfo(("0:44", "/efi", "systemd-1", "autofs")))
+    assert found(tree) == ({("0000:01:00.0", "root_disk", None)} if needed else set())
+
+
 def test_swap_counts(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
