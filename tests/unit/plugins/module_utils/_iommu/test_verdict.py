@@ -89,12 +89,20 @@ def test_uses_of_one_kind_are_one_sentence_and_another_key_is_another_one() -> N
     uses = [f"holds sd{letter}, on which md0 is built" for letter in "abcdef"]
     needs = (
         *(Dependency(GPU, "storage", use, "storage") for use in uses),
-        Dependency(GPU, "root_disk", "holds /"),
+        Dependency(GPU, "in_use", "is in use by less (process 7)", "in_use"),
     )
     found = judged(slot(), GPU, needs=needs, selected=(GPU, AUDIO))
+    assert [(blocker.rule, blocker.reason, blocker.allow) for blocker in found.blockers] == [
+        ("VFIO-22", f"{GPU} {'; '.join(uses[:4])}; and 2 more", "storage"),
+        ("VFIO-23", f"{GPU} is in use by less (process 7)", "in_use"),
+    ]
+
+
+def test_no_key_is_offered_beside_what_none_permits() -> None:
+    needs = (Dependency(GPU, "storage", "holds /srv", "storage"), Dependency(GPU, "root_disk", "holds /, /boot"))
+    found = judged(slot(), GPU, needs=needs, selected=(GPU, AUDIO))
     assert [(blocker.reason, blocker.allow) for blocker in found.blockers] == [
-        (f"{GPU} {'; '.join(uses[:4])}; and 2 more of this kind", "storage"),
-        (f"{GPU} holds /", None),
+        (f"{GPU} holds /, /boot; holds /srv", None)
     ]
 
 
