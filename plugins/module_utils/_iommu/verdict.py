@@ -79,8 +79,8 @@ class Finding:
 class Verdict:
     """What passing one function through would take.
 
-    ``companions`` have to leave the host with it; ``keep_on_host`` are the bridges of its group, which stay and harm
-    nothing. With ``after_reboot`` the group is a prediction, because the IOMMU is off.
+    ``companions`` have to leave the host with it; ``keep_on_host`` are the bridges of its group, which stay. With
+    ``after_reboot`` the group is a prediction, because the IOMMU is off.
     """
 
     companions: tuple[str, ...]
