@@ -24,6 +24,9 @@ _PROXMOX_ESPS = "/etc/kernel/proxmox-boot-uuids"
 
 # The kernel module of ZFS shows every imported pool here as a directory.
 _ZFS_POOLS = "/proc/spl/kstat/zfs"
+# Documentation/target and drivers/nvme/target/configfs.c
+_LIO = "/sys/kernel/config/target/core"
+_NVMET = "/sys/kernel/config/nvmet/subsystems"
 _LVM_ONLINE = "/run/lvm/pvs_online"
 
 # What fstab(5) calls by which tag, and udev by which property.
@@ -106,6 +109,18 @@ def active_physical_volumes(root: Root, names: t.Sequence[str]) -> dict[str, str
 def bcache_members(root: Root, names: t.Sequence[str]) -> list[str]:
     """Registered cache and backing devices, also those that no bcache device is built on yet."""
     return [name for name in names if not name.startswith("bcache") and root.exists(f"{BLOCK}/{name}/bcache")]
+
+
+def exported_devices(root: Root) -> list[str]:
+    """Paths of devices that this host serves to others by the kernel's targets (iSCSI and its like, NVMe fabrics)."""
+    # Back ends that are no block devices (files, memory) have other names.
+    backends = [f"{_LIO}/{name}" for name in root.listdir(_LIO) if name.startswith("iblock_")]
+    subsystems = [f"{_NVMET}/{name}/namespaces" for name in root.listdir(_NVMET)]
+    attributes = [
+        *(f"{backend}/{name}/udev_path" for backend in backends for name in root.listdir(backend)),
+        *(f"{namespaces}/{number}/device_path" for namespaces in subsystems for number in root.listdir(namespaces)),
+    ]
+    return [path for attribute in attributes if (path := root.read_word(attribute)) is not None]
 
 
 def boot_partitions(root: Root, udev: UdevBlocks) -> list[str]:

@@ -24,6 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.member
     active_physical_volumes,
     bcache_members,
     boot_partitions,
+    exported_devices,
     imported_pools,
     listed_boot_partitions,
     pool_members,
@@ -131,6 +132,8 @@ class _Host:
             yield from _storage(self.blocks.below_name(name), detail)
         for name in bcache_members(self._root, self.blocks.names):
             yield from _storage(self.blocks.below_name(name), f"holds {name}, which bcache uses")
+        for name in filter(None, map(self.blocks.name_of, exported_devices(self._root))):
+            yield from _storage(self.blocks.below_name(name), f"holds {name}, which this host serves to others")
 
     def pools(self) -> t.Iterator[Dependency]:
         mounted = [mount for mount in self._mounts if mount.kind == ZFS]

@@ -229,6 +229,16 @@ def test_what_the_machine_starts_from_never_goes_although_it_is_not_mounted(
     assert found(tree) == ({("0000:01:00.0", "root_disk", None)} if needed else set())
 
 
+def test_a_disk_that_the_kernel_serves_to_others_is_in_use(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    for number, name in enumerate(("sda", "sdb", "sdc")):
+        tree.disk(name, f"8:{16 * number}", tree.function(f"0000:0{number + 1}:00.0", "8086:a352", "010601"))
+    tree.write("/sys/kernel/config/target/core/iblock_0/data/udev_path", "/dev/sda\n")
+    tree.write("/sys/kernel/config/target/core/fileio_0/image/udev_path", "/dev/sdc\n")
+    tree.write("/sys/kernel/config/nvmet/subsystems/nqn.2026-01.org:x/namespaces/1/device_path", "/dev/sdb\n")
+    assert found(tree) == {("0000:01:00.0", "storage", "storage"), ("0000:02:00.0", "storage", "storage")}
+
+
 def test_swap_counts(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.disk("nvme0n1", "259:0", tree.function("0000:02:00.0", "1b36:0010", "010802"))
