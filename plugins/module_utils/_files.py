@@ -27,6 +27,22 @@ FITHAW = 0xC0045878
 
 SELINUX_XATTR = "security.selinux"
 
+# What is as good as not there. "EINVAL", "EIO", "ENODEV" and "ENXIO" are how sysfs says "no value here".
+_UNREADABLE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EACCES,
+        errno.EINVAL,
+        errno.EIO,
+        errno.ENODEV,
+        errno.ENXIO,
+    }
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Root:
@@ -46,24 +62,12 @@ class Root:
         return os.path.exists(self.path(path))
 
     def read_bytes(self, path: str) -> bytes | None:
-        """The file's content, or ``None`` where there is nothing to read.
-
-        ``EINVAL``, ``EIO`` and ``ENODEV`` are how sysfs says "this attribute has no value here".
-        """
+        """The file's content, or ``None`` where there is nothing to read."""
         try:
             with open(self.path(path), "rb") as stream:
                 return stream.read()
         except OSError as exc:
-            if exc.errno in (
-                errno.ENOENT,
-                errno.ENOTDIR,
-                errno.EISDIR,
-                errno.EACCES,
-                errno.EINVAL,
-                errno.EIO,
-                errno.ENODEV,
-                errno.ENXIO,
-            ):
+            if exc.errno in _UNREADABLE:
                 return None
             raise
 
@@ -77,11 +81,13 @@ class Root:
         return (text.strip() or None) if text is not None else None
 
     def listdir(self, path: str) -> list[str]:
-        """Sorted names, empty where the directory is missing."""
+        """Sorted names, empty where there is no directory to read."""
         try:
             return sorted(os.listdir(self.path(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        except OSError as exc:
+            if exc.errno in _UNREADABLE:
+                return []
+            raise
 
     def link_name(self, path: str) -> str | None:
         """The last component of what a symbolic link points to, or ``None``."""

@@ -92,7 +92,7 @@ ansible_facts:
           type: list
           elements: str
         interrupt_remapping:
-          description: Whether interrupts are remapped, null when not enabled.
+          description: Whether interrupts are remapped, null when not enabled and on other architectures than x86.
           type: bool
         default_domain_type:
           description:
@@ -394,7 +394,9 @@ ansible_facts:
                   type: list
                   elements: str
                 keep_on_host:
-                  description: Bridges of its group, which stay and harm nothing.
+                  description:
+                    - Bridges of its group, which stay.
+                    - One whose driver keeps the group from guests is among the blockers.
                   type: list
                   elements: str
                 blockers:

@@ -64,8 +64,10 @@ class BlockDevices:
         self._root = root
         self._endpoints = endpoints
         self._resolved: dict[str, Carriers] = {}
-        # Following a link through sysfs is what costs time: arrays of many disks carry many volumes.
+        # Following a link through sysfs is what costs time: arrays of many disks carry
+        # many volumes, and volumes many mounts.
         self._by_name: dict[str, Carriers] = {}
+        self._by_number: dict[str, Carriers] = {}
         self.names: t.Final[t.Sequence[str]] = root.listdir(BLOCK)
 
     def holders(self, name: str) -> list[str]:
@@ -81,7 +83,10 @@ class BlockDevices:
 
     def below_number(self, number: str) -> Carriers:
         """What the device with the number ``major:minor`` stands on."""
-        return self._below(self._real(f"/sys/dev/block/{number}"))
+        found = self._by_number.get(number)
+        if found is None:
+            found = self._by_number[number] = self._below(self._real(f"/sys/dev/block/{number}"))
+        return found
 
     def name_of(self, path: str) -> str | None:
         """The kernel's name of the device at ``path`` (``/dev/…``), ``None`` where there is none."""

@@ -21,7 +21,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.proces
     process_ids,
     process_name,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import IPAddress
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes import (
+    IPAddress,
+    table_lines,
+    understood,
+)
 
 # Both variables begin with the client's address and port; SSH_CONNECTION goes on with ours (ssh(1)).
 _VARIABLES = ("SSH_CONNECTION", "SSH_CLIENT")
@@ -116,9 +120,9 @@ def _server_sessions(root: Root) -> tuple[Session, ...]:
 
 
 def _connections(root: Root, table: str) -> t.Iterator[_Connection]:
-    for line in (root.read_text(f"/proc/net/{table}") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) >= 10:
+    path = f"/proc/net/{table}"
+    for fields in table_lines(root, path, header=True):
+        with understood(path, fields):
             (local, port), (peer, _peer_port) = (end.split(":") for end in fields[1:3])
             yield _Connection(_address(local), int(port, 16), _address(peer), fields[3], fields[9])
 

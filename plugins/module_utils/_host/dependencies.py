@@ -16,6 +16,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.consol
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import management_sessions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.keyboard import keyboard_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.open_disks import open_disk_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import storage_use
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.use import use_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -34,5 +35,6 @@ def read_dependencies(root: Root, devices: t.Sequence[Device]) -> tuple[Dependen
         *console_dependencies(root, devices),
         *keyboard_dependencies(root),
         *use_dependencies(root, devices),
+        *open_disk_dependencies(root, storage.blocks, {dependency.address for dependency in storage.dependencies}),
     ]
     return tuple(sorted(found, key=lambda dependency: (dependency.address, dependency.kind, dependency.detail)))

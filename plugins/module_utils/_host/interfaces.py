@@ -33,10 +33,6 @@ class Interfaces:
         self._entries = {name: root.listdir(f"{NET}/{name}") for name in root.listdir(NET)}
         self._lowest: dict[str, tuple[str, ...]] = {}
 
-    @property
-    def names(self) -> t.Collection[str]:
-        return self._entries.keys()
-
     def built_on(self) -> set[str]:
         """Interfaces that another one stands on: a bond, a bridge or a switch has them, a VLAN or a macvlan (a
         guest's too) is made from them."""

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -50,4 +51,6 @@ def keyboard_dependencies(root: Root) -> list[Dependency]:
 def _has_typing_keys(root: Root, name: str) -> bool:
     # Words of a bitmap, the highest first (drivers/input/input.c).
     words = (root.read_word(f"{_INPUT}/{name}/capabilities/key") or "0").split()
-    return int(words[-1], 16) & _TYPING_KEYS == _TYPING_KEYS
+    with contextlib.suppress(ValueError):
+        return int(words[-1], 16) & _TYPING_KEYS == _TYPING_KEYS
+    return False

@@ -14,12 +14,24 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.firmware import read_boot_current
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.block import BLOCK
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import BOOT_MOUNTS
 
 _PROXMOX_ESPS = "/etc/kernel/proxmox-boot-uuids"
 
 # The kernel module of ZFS shows every imported pool here as a directory.
 _ZFS_POOLS = "/proc/spl/kstat/zfs"
+# Documentation/target and drivers/nvme/target/configfs.c
+_LIO = "/sys/kernel/config/target/core"
+_NVMET = "/sys/kernel/config/nvmet/subsystems"
 _LVM_ONLINE = "/run/lvm/pvs_online"
+
+# What fstab(5) calls by which tag, and udev by which property.
+_UDEV_KEYS = {
+    "UUID": "ID_FS_UUID",
+    "LABEL": "ID_FS_LABEL",
+    "PARTUUID": "ID_PART_ENTRY_UUID",
+    "PARTLABEL": "ID_PART_ENTRY_NAME",
+}
 
 # Device mapper joins the names of a volume group and its volume by one hyphen and doubles those within them.
 _VOLUME_GROUP = re.compile(r"((?:[^-]|--)+)-(?!-)")
@@ -95,6 +107,18 @@ def bcache_members(root: Root, names: t.Sequence[str]) -> list[str]:
     return [name for name in names if not name.startswith("bcache") and root.exists(f"{BLOCK}/{name}/bcache")]
 
 
+def exported_devices(root: Root) -> list[str]:
+    """Paths of devices that this host serves to others by the kernel's targets (iSCSI and its like, NVMe fabrics)."""
+    # Back ends that are no block devices (files, memory) have other names.
+    backends = [f"{_LIO}/{name}" for name in root.listdir(_LIO) if name.startswith("iblock_")]
+    subsystems = [f"{_NVMET}/{name}/namespaces" for name in root.listdir(_NVMET)]
+    attributes = [
+        *(f"{backend}/{name}/udev_path" for backend in backends for name in root.listdir(backend)),
+        *(f"{namespaces}/{number}/device_path" for namespaces in subsystems for number in root.listdir(namespaces)),
+    ]
+    return [path for attribute in attributes if (path := root.read_word(attribute)) is not None]
+
+
 def boot_partitions(root: Root, udev: UdevBlocks) -> list[str]:
     """The EFI system partitions that this machine starts from, mounted or not.
 
@@ -105,3 +129,20 @@ def boot_partitions(root: Root, udev: UdevBlocks) -> list[str]:
     synced = {line.strip() for line in (root.read_text(_PROXMOX_ESPS) or "").splitlines() if line.strip()}
     found = udev.with_any("ID_PART_ENTRY_UUID", {started} if started else set())
     return [*found, *udev.with_any("ID_FS_UUID", synced)]
+
+
+def listed_boot_partitions(root: Root, udev: UdevBlocks, name_of: t.Callable[[str], str | None]) -> dict[str, str]:
+    """Block devices by the mount point that ``/etc/fstab`` gives them, of what the machine starts from: mounted or not
+    (``noauto``, an automount that waits). ``name_of`` gives the device of a path below ``/dev``."""
+    found: dict[str, str] = {}
+    for line in (root.read_text("/etc/fstab") or "").splitlines():
+        fields = line.split()
+        if len(fields) < 2 or fields[0].startswith("#") or fields[1] not in BOOT_MOUNTS:
+            continue
+        tag, _equals, value = fields[0].partition("=")
+        key = _UDEV_KEYS.get(tag)
+        value = value.strip('"')
+        # PARTUUID is written in either case, and the UUID of a FAT file system too; udev has but one of them.
+        names = udev.with_any(key, {value, value.lower(), value.upper()}) if key else [name_of(fields[0])]
+        found.update({name: fields[1] for name in names if name is not None})
+    return found

@@ -13,11 +13,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 # Without these the machine does not come up again; no option releases them.
 BOOT_MOUNTS = frozenset({"/", "/usr", "/boot", "/boot/efi", "/efi", "/boot/firmware"})
+
+OVERLAY = "overlay"
+
+# Where an overlay has its layers (Documentation/filesystems/overlayfs.rst); with "+" through the newer system calls.
+_LAYER_OPTIONS = frozenset({"lowerdir", "lowerdir+", "datadir+", "upperdir"})
+# A colon within a directory's name is escaped by a backslash; two of them begin the layers that hold data alone.
+_LAYER_SEPARATOR = re.compile(r"(?<!\\):+")
 
 _OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -41,12 +49,32 @@ class Mount:
         """The value of ``name=value`` among the file system's options."""
         return next((word[len(name) + 1 :] for word in self.options if word.startswith(f"{name}=")), None)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is the content of a file (Documentation/admin-guide/devices.txt, loopback devices)."""
+        return self.device.startswith("7:")
+
+    @property
+    def layers(self) -> list[str]:
+        """The directories that an overlay is made of, by the names that they had when it was mounted."""
+        options = (word.partition("=") for word in self.options)
+        values = (_unescape(value) for name, _equals, value in options if name in _LAYER_OPTIONS)
+        return [part.replace("\\:", ":") for value in values for part in _LAYER_SEPARATOR.split(value) if part]
+
+
+def mount_of(path: str, mounts: t.Iterable[Mount]) -> Mount | None:
+    """The mount that ``path`` lies in: the last one on the longest part of it."""
+    holding = [mount for mount in mounts if f"{path}/".startswith(f"{mount.point.rstrip('/')}/")]
+    longest = max((len(mount.point) for mount in holding), default=0)
+    return next((mount for mount in reversed(holding) if len(mount.point) == longest), None)
+
 
 def read_mounts(root: Root) -> list[Mount]:
     mounts = []
-    for line in (root.read_text("/proc/self/mountinfo") or "").splitlines():
+    # The kernel escapes the blanks of ASCII alone: str.split() would part a name at any blank of Unicode.
+    for line in (root.read_text("/proc/self/mountinfo") or "").split("\n"):
         before, _separator, after = line.partition(" - ")
-        fields, rest = before.split(), after.split()
+        fields, rest = before.split(" "), after.split(" ")
         if len(fields) >= 5 and len(rest) >= 2:
             options = tuple(rest[2].split(",")) if len(rest) > 2 else ()
             mounts.append(Mount(fields[2], _unescape(fields[4]), _unescape(rest[1]), rest[0], options))

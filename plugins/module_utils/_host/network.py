@@ -19,7 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.routes
     IPAddress,
     Route,
     interfaces_towards,
-    interfaces_with_ipv4,
+    ipv4_addresses,
     ipv6_addresses,
     read_routes,
 )
@@ -62,11 +62,10 @@ class _Network:
     def __init__(self, root: Root, devices: t.Sequence[Device]) -> None:
         self._interfaces = Interfaces(root, devices)
         self._routes: t.Sequence[Route] = read_routes(root)
-        self._ipv6 = ipv6_addresses(root)
+        self._addresses: t.Sequence[tuple[IPAddress, str]] = [*ipv4_addresses(root), *ipv6_addresses(root)]
         self.configured = {
             *(route.interface for route in self._routes),
-            *(interface for _address, interface in self._ipv6),
-            *interfaces_with_ipv4(root, self._interfaces.names),
+            *(interface for _address, interface in self._addresses),
             *self._interfaces.built_on(),
         } - {LOOPBACK}
 
@@ -118,7 +117,7 @@ class _Network:
         return interfaces_towards(self._routes, address)
 
     def _having(self, address: IPAddress) -> set[str]:
-        named = {interface for known, interface in self._ipv6 if known == address}
+        named = {interface for known, interface in self._addresses if known == address}
         return named or interfaces_towards((route for route in self._routes if not route.is_default), address)
 
     def _to_hardware(self, ways: t.Iterable[str]) -> set[str]:

@@ -9,9 +9,13 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+
+# QEMU's option: -name guest=NAME,… or -name NAME,…; a comma within the name is doubled.
+_QEMU_NAME = re.compile(r"(?:guest=)?((?:[^,]|,,)*)")
 
 
 def process_ids(root: Root) -> list[int]:
@@ -37,6 +41,18 @@ def environment_of(root: Root, pid: int) -> dict[str, str]:
 
 def command_line_of(root: Root, pid: int) -> list[str]:
     return (_text(root, f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0")
+
+
+def describe_process(root: Root, pid: int) -> str:
+    """For a message: its name and number, and the domain that it runs."""
+    name = process_name(root, pid) or "a process"
+    words = command_line_of(root, pid)
+    named = words[words.index("-name") + 1 :][:1] if "-name" in words else []
+    match = _QEMU_NAME.match(named[0]) if named else None
+    if match is None:
+        return f"{name} (process {pid})"
+    domain = match.group(1).replace(",,", ",")
+    return f"the domain '{domain}' ({name}, process {pid})"
 
 
 def open_files(root: Root, pid: int) -> t.Iterator[str]:

@@ -11,13 +11,16 @@ Of the reader's own network namespace: interfaces that were moved into another o
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import ipaddress
+import os
 import socket
 import struct
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -25,8 +28,11 @@ IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # include/uapi/linux/route.h, ipv6_route.h and sockios.h
 _RTF_UP = 0x1
 _RTF_REJECT = 0x200
-_SIOCGIFADDR = 0x8915
+_SIOCGIFCONF = 0x8912
 _IFNAMSIZ = 16
+# The name and a union, whose largest member has two words of the machine and eight bytes (struct ifmap).
+_IFREQ_SIZE = _IFNAMSIZ + 2 * struct.calcsize("P") + 8
+_FIRST_COUNT = 64
 
 # The scopes of /proc/net/if_inet6 that every interface gets by itself (include/net/ipv6.h).
 _IPV6_LOOPBACK = 0x10
@@ -53,25 +59,43 @@ def read_routes(root: Root) -> list[Route]:
 
 
 def _ipv4_routes(root: Root) -> t.Iterator[Route]:
-    for line in (root.read_text("/proc/net/route") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 8 or not _leads_somewhere(fields[3]):
-            continue
-        # The file prints addresses as host-order words.
-        address = socket.inet_ntoa(struct.pack("=I", int(fields[1], 16)))
-        mask = socket.inet_ntoa(struct.pack("=I", int(fields[7], 16)))
-        yield Route(ipaddress.IPv4Network(f"{address}/{mask}", strict=False), int(fields[6]), fields[0])
+    for fields in table_lines(root, "/proc/net/route", header=True):
+        with understood("/proc/net/route", fields):
+            if not _leads_somewhere(fields[3]):
+                continue
+            # The file prints addresses as host-order words.
+            address = socket.inet_ntoa(struct.pack("=I", int(fields[1], 16)))
+            mask = socket.inet_ntoa(struct.pack("=I", int(fields[7], 16)))
+            yield Route(ipaddress.IPv4Network(f"{address}/{mask}", strict=False), int(fields[6]), fields[0])
 
 
 def _ipv6_routes(root: Root) -> t.Iterator[Route]:
-    for line in (root.read_text("/proc/net/ipv6_route") or "").splitlines():
-        fields = line.split()
-        if len(fields) < 10 or not _leads_somewhere(fields[8]) or fields[9] == LOOPBACK:
-            continue
-        address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
-        network = ipaddress.IPv6Network((address, int(fields[1], 16)), strict=False)
-        if not (network.is_link_local or network.is_multicast):
-            yield Route(network, int(fields[5], 16), fields[9])
+    for fields in table_lines(root, "/proc/net/ipv6_route"):
+        with understood("/proc/net/ipv6_route", fields):
+            if not _leads_somewhere(fields[8]) or fields[9] == LOOPBACK:
+                continue
+            address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
+            network = ipaddress.IPv6Network((address, int(fields[1], 16)), strict=False)
+            if not (network.is_link_local or network.is_multicast):
+                yield Route(network, int(fields[5], 16), fields[9])
+
+
+def table_lines(root: Root, path: str, header: bool = False) -> list[list[str]]:
+    """The fields of every line of one of the kernel's network tables, none where there is no such table."""
+    lines = [line.split() for line in (root.read_text(path) or "").splitlines()[int(header) :]]
+    return [fields for fields in lines if fields]
+
+
+@contextlib.contextmanager
+def understood(path: str, fields: t.Sequence[str]) -> t.Iterator[None]:
+    """Raises :class:`HostStateError` where ``fields`` are no line of the table ``path``: what is passed over could be
+    the way to the controller."""
+    try:
+        yield
+    except (ValueError, IndexError, struct.error) as exc:
+        raise HostStateError(
+            f"{path} has the line '{' '.join(fields)[:80]}', which the kernel does not write: is the capture damaged?"
+        ) from exc
 
 
 def _leads_somewhere(flags: str) -> bool:
@@ -88,30 +112,37 @@ def interfaces_towards(routes: t.Iterable[Route], address: IPAddress) -> set[str
 def ipv6_addresses(root: Root) -> list[tuple[ipaddress.IPv6Address, str]]:
     """Every IPv6 address with its interface, without those that each interface gets by itself."""
     found = []
-    for line in (root.read_text("/proc/net/if_inet6") or "").splitlines():
-        fields = line.split()
-        if len(fields) >= 6 and int(fields[3], 16) not in (_IPV6_LOOPBACK, _IPV6_LINK_LOCAL):
-            found.append((ipaddress.IPv6Address(bytes.fromhex(fields[0])), fields[5]))
+    for fields in table_lines(root, "/proc/net/if_inet6"):
+        with understood("/proc/net/if_inet6", fields):
+            if int(fields[3], 16) not in (_IPV6_LOOPBACK, _IPV6_LINK_LOCAL):
+                found.append((ipaddress.IPv6Address(bytes.fromhex(fields[0])), fields[5]))
     return found
 
 
-def interfaces_with_ipv4(root: Root, names: t.Iterable[str]) -> set[str]:
-    """Those of ``names`` that have an IPv4 address, asked of the running kernel.
+def ipv4_addresses(root: Root) -> list[tuple[ipaddress.IPv4Address, str]]:
+    """Every IPv4 address with its interface, asked of the running kernel; none for a captured tree.
 
-    Most show by a route as well; a single address (/32) or one without a prefix route does not, and no file below
-    ``/proc`` tells which interface has it (``fib_trie`` names addresses alone). Empty for a captured tree.
+    Most show by a route of the main table as well. A single address (/32), one without a prefix route, and one of a VRF
+    do not, and no file below ``/proc`` tells which interface has it (``fib_trie`` names addresses alone).
     """
     if not root.is_live:
-        return set()
+        return []
+    count = _FIRST_COUNT
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
-        return {name for name in names if _has_ipv4(asking, name)}
+        while True:
+            entries = array.array("B", bytes(count * _IFREQ_SIZE))
+            request = struct.pack("iP", len(entries), entries.buffer_info()[0])
+            (used,) = struct.unpack_from("i", fcntl.ioctl(asking, _SIOCGIFCONF, request))
+            if used < len(entries):
+                break
+            # It was filled to the end: there may be more.
+            count *= 2
+    starts = range(0, used, _IFREQ_SIZE)
+    return [_address_of_interface(bytes(entries[start : start + _IFREQ_SIZE])) for start in starts]
 
 
-def _has_ipv4(asking: socket.socket, name: str) -> bool:
-    request = struct.pack(f"{_IFNAMSIZ}s24x", name.encode()[: _IFNAMSIZ - 1])
-    try:
-        fcntl.ioctl(asking, _SIOCGIFADDR, request)
-    except OSError:
-        # No address of this family, or the interface has gone since it was listed.
-        return False
-    return True
+def _address_of_interface(entry: bytes) -> tuple[ipaddress.IPv4Address, str]:
+    # struct ifreq: the name, then the family and the port of a socket address before its four bytes. A further address
+    # of an interface may have a label (eth0:1) instead of the name.
+    name = os.fsdecode(entry[:_IFNAMSIZ].partition(b"\0")[0]).partition(":")[0]
+    return ipaddress.IPv4Address(entry[_IFNAMSIZ + 4 : _IFNAMSIZ + 8]), name

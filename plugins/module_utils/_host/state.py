@@ -56,7 +56,7 @@ def read_host(
     """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``, or not in
     ``components`` where that is given."""
     ledger = Ledger.read(root)
-    reading = read_functions(root, ledger)
+    reading = read_functions(root, ledger, names=True)
     devices = reading.devices
     boot = read_boot_state(root, ledger)
     override_wanted = bool((wanted.get("iommu") or {}).get("acs_override"))

@@ -14,10 +14,9 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.processes import (
-    command_line_of,
+    describe_process,
     open_files,
     process_ids,
-    process_name,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -35,9 +34,6 @@ _GROUPS = "/sys/kernel/iommu_groups"
 # A group's node is its number (drivers/vfio/group.c), a device's own one the name of its vfio-dev.
 _GROUP_NODE = re.compile(r"/dev/vfio/(?:noiommu-)?(\d+)")
 _DEVICE_NODE = re.compile(r"/dev/vfio/devices/(vfio\d+)")
-
-# QEMU's option: -name guest=NAME,… or -name NAME,…; a comma within the name is doubled.
-_QEMU_NAME = re.compile(r"(?:guest=)?((?:[^,]|,,)*)")
 
 
 def use_dependencies(root: Root, devices: t.Sequence[Device]) -> list[Dependency]:
@@ -83,20 +79,9 @@ def _open_nodes(root: Root) -> t.Iterator[tuple[str, str]]:
     for pid in process_ids(root):
         nodes = {target for target in open_files(root, pid) if target.startswith(f"{_NODES}/")}
         if nodes:
-            holder = _describe(root, pid)
+            holder = describe_process(root, pid)
             for node in sorted(nodes):
                 yield node, holder
-
-
-def _describe(root: Root, pid: int) -> str:
-    name = process_name(root, pid) or "a process"
-    words = command_line_of(root, pid)
-    named = words[words.index("-name") + 1 :][:1] if "-name" in words else []
-    match = _QEMU_NAME.match(named[0]) if named else None
-    if match is None:
-        return f"{name} (process {pid})"
-    domain = match.group(1).replace(",,", ",")
-    return f"the domain '{domain}' ({name}, process {pid})"
 
 
 def _functions(root: Root, node: str, by_group: t.Mapping[int, t.Sequence[Address]]) -> list[Address]:

@@ -60,7 +60,13 @@ def read_groups(root: Root, devices: t.Sequence[Device]) -> Groups:
 def blocks_group(device: Device) -> bool:
     """Whether this member keeps its IOMMU group from being opened by VFIO as things are now."""
     harmless = device.driver is None or device.driver in HARMLESS_DRIVERS or device.held_for_guests
-    return not harmless and not device.is_bridge
+    return not harmless and not _is_passed_over(device)
+
+
+def _is_passed_over(device: Device) -> bool:
+    # Kernels before 5.18 let every driver be on a bridge with a header of its own (vfio_dev_driver_allowed() in
+    # drivers/vfio/vfio.c); one to ISA or to the CPU (lpc_ich, k10temp) has that of any device, and counts as one.
+    return device.is_bridge and device.header_type != 0
 
 
 class _Reader:
@@ -95,7 +101,7 @@ class _Reader:
         members = self._members.get(number, [])
         endpoints = [device for device in members if not device.is_bridge]
         others = list(self._others(number, directory.names("devices")))
-        blockers = [str(device.address) for device in endpoints if blocks_group(device)]
+        blockers = [str(device.address) for device in members if blocks_group(device)]
         blockers += [name for name in others if directory.link(f"devices/{name}/driver") not in _HARMLESS_ELSEWHERE]
         domain_type = directory.word("type")
         # Without an IOMMU there is no default domain, and kernels before 5.11 have no such attribute.

@@ -13,9 +13,25 @@ import dataclasses
 import functools
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import (
+    CONFIGURED_NIC,
+    MANAGEMENT_NIC,
+    ROOT_NIC,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.storage import ROOT_DISK, STORAGE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_DISPLAY, Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
+
+# Beside a use that nothing permits, the key of a lesser one of its sort would help nobody.
+_OUTWEIGHED_BY: t.Final[t.Mapping[str, str]] = {
+    STORAGE: ROOT_DISK,
+    MANAGEMENT_NIC: ROOT_NIC,
+    CONFIGURED_NIC: ROOT_NIC,
+}
+
+# A controller can carry dozens of disks, each with its own use.
+_MOST_DETAILS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +111,10 @@ class Surroundings:
 
     @functools.cached_property
     def _needs(self) -> dict[str, list[Dependency]]:
-        needs = collections.defaultdict(list)
+        by_device = collections.defaultdict(list)
         for dependency in self.dependencies:
-            needs[dependency.address].append(dependency)
-        return needs
+            by_device[dependency.address].append(dependency)
+        return {address: list(_by_use(found)) for address, found in by_device.items()}
 
     @functools.cached_property
     def _firmware_regions(self) -> dict[int, str]:
@@ -114,3 +130,20 @@ class Surroundings:
     def _display_slots(self) -> frozenset[str]:
         displays = (device for device in self.devices if device.class_code.startswith(BASE_CLASS_DISPLAY))
         return frozenset(device.address.slot for device in displays)
+
+
+def _by_use(found: t.Sequence[Dependency]) -> t.Iterator[Dependency]:
+    """One dependency for each kind of use and key."""
+    decisive = {dependency.kind: dependency for dependency in found if dependency.allow is None}
+    by_use: dict[tuple[str, str | None], list[str]] = {}
+    for dependency in sorted(found, key=lambda dependency: dependency.allow is not None):
+        use = decisive.get(_OUTWEIGHED_BY.get(dependency.kind, ""), dependency)
+        by_use.setdefault((use.kind, use.allow), []).append(dependency.detail)
+    for (kind, allow), details in by_use.items():
+        yield Dependency(found[0].address, kind, _in_one_sentence(details), allow)
+
+
+def _in_one_sentence(details: t.Sequence[str]) -> str:
+    named = "; ".join(details[:_MOST_DETAILS])
+    further = len(details) - _MOST_DETAILS
+    return f"{named}; and {further} more" if further > 0 else named

@@ -79,8 +79,8 @@ class Finding:
 class Verdict:
     """What passing one function through would take.
 
-    ``companions`` have to leave the host with it; ``keep_on_host`` are the bridges of its group, which stay and harm
-    nothing. With ``after_reboot`` the group is a prediction, because the IOMMU is off.
+    ``companions`` have to leave the host with it; ``keep_on_host`` are the bridges of its group, which stay. With
+    ``after_reboot`` the group is a prediction, because the IOMMU is off.
     """
 
     companions: tuple[str, ...]
@@ -127,8 +127,7 @@ def findings(device: Device, around: Surroundings) -> t.Iterator[Finding]:
     yield from _unsafe_interrupts(device, around)
     yield from _no_reset(device, around)
     for mate in around.mates(device):
-        if not mate.is_bridge:
-            yield from _mate(device, mate, around)
+        yield from _mate(device, mate, around)
     for twin in _twins(device, around) if around.by_ids else ():
         yield from _twin(device, twin, around)
 
@@ -246,13 +245,19 @@ def _mate(device: Device, mate: Device, around: Surroundings) -> t.Iterator[Find
     predicted = None if around.iommu_enabled else ALLOW_PREDICTED
     for dependency in around.needs(mate):
         reason = f"{shares}, and {mate.address} {dependency.detail}"
-        yield Finding(_rule_of(dependency), str(mate.address), reason, predicted or dependency.allow)
+        if not mate.is_bridge:
+            yield Finding(_rule_of(dependency), str(mate.address), reason, predicted or dependency.allow)
     if blocks_group(mate):
+        way_out = (
+            f"It is a bridge and stays with the host: keep {mate.driver} from being loaded"
+            if mate.is_bridge
+            else f"Select {mate.address} too"
+        )
         yield Finding(
             "IOMMU-16",
             str(mate.address),
-            f"{shares} and is held by {mate.driver}: the group is not viable. Select {mate.address} too, or move one "
-            "of the cards into another slot; an ACS override comes last",
+            f"{shares} and is held by {mate.driver}: the group is not viable. {way_out}, or move one of the cards "
+            "into another slot; an ACS override comes last",
             predicted,
         )
 

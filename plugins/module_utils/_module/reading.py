@@ -30,6 +30,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtim
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+_NOT_ROOT = (
+    "not everything can be read without root, so verdicts may be too good: members of LVM, devices that guests have "
+    "open, the framebuffer, and configuration space after its first 64 bytes are missing. Set become: true to have them"
+)
+
 
 def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
     """Body of the module that the action plugin ``host_plan`` runs on the host."""
@@ -43,6 +48,8 @@ def groups_facts(module: AnsibleModule, run: Runner) -> Result:
     what_if = Override.parse(module.params["acs_override"]) if module.params["acs_override"] else None
     root = Root(module.params["root"])
     ledger, warnings = _ledger_if_allowed(root)
+    if os.geteuid() != 0:
+        warnings.append(_NOT_ROOT)
     reading = read_functions(root, ledger, names=True)
     iommu = read_iommu_state(root, run, reading.devices, read_boot_state(root, ledger), what_if)
     around = Surroundings(

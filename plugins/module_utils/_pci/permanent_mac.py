@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import os
 import socket
 import struct
 
@@ -39,7 +40,7 @@ def _ethtool_permanent_address(interface: str) -> str | None:
     pointer, _length = request.buffer_info()
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", interface.encode(), pointer))
+            fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", os.fsencode(interface), pointer))
     except OSError:
         return None
     _command, size = struct.unpack_from("II", request)

@@ -44,6 +44,7 @@ SLOTS = "/sys/bus/pci/slots"
 INTERFACES = "/sys/class/net"
 
 _UEVENT_IDS = re.compile(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})")
+_USB_BUS = re.compile(r"/usb\d+/")
 _UEVENT_CLASS = re.compile(r"[0-9A-Fa-f]{1,6}")
 
 
@@ -55,17 +56,18 @@ class Reading:
     gaps: tuple[str, ...]
 
 
-def read_devices(root: Root, ledger: Ledger, names: bool = False) -> tuple[Device, ...]:
-    """All functions, ordered by address. ``names`` adds vendor and device names from ``pci.ids`` where present.
+def read_devices(root: Root, ledger: Ledger) -> tuple[Device, ...]:
+    """All functions, ordered by address.
 
     What a device was before it was bound (native driver, MAC) comes from the ledger as long as the same
     card sits at the address.
     """
-    return read_functions(root, ledger, names).devices
+    return read_functions(root, ledger).devices
 
 
 def read_functions(root: Root, ledger: Ledger, names: bool = False) -> Reading:
-    """As :func:`read_devices`, with what is missing."""
+    """As :func:`read_devices`, with what is missing. ``names`` adds vendor and device names from ``pci.ids`` where
+    present."""
     try:
         directory = os.open(root.path(DEVICES), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -191,6 +193,8 @@ class _Reader:
 
     def _mac(self, interfaces: t.Sequence[str], record: t.Mapping[str, t.Any]) -> str | None:
         for interface in interfaces:
+            if _is_plugged_in(self._root, interface):
+                continue
             mac = permanent_mac(self._root, interface)
             if mac is not None:
                 return mac
@@ -252,6 +256,15 @@ def _gaps(function: AttributeDirectory, config: ConfigSpace) -> tuple[str, ...]:
 def functions_on_path(path: str) -> list[Address]:
     """The PCI functions that a directory below ``/sys/devices`` hangs on, root port first."""
     return [Address.parse(part) for part in path.split(os.sep) if is_pci_address(part)]
+
+
+def _is_plugged_in(root: Root, interface: str) -> bool:
+    """Whether this is an adapter on a USB port: its address does not name the controller, which has other ports."""
+    try:
+        return _USB_BUS.search(os.readlink(root.path(f"{INTERFACES}/{interface}"))) is not None
+    except OSError:
+        # It went away, and its address with it.
+        return True
 
 
 def _interfaces_by_function(root: Root) -> dict[Address, tuple[str, ...]]:

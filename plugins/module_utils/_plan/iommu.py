@@ -190,6 +190,7 @@ def _off_switch(host: HostState, when: str) -> str | None:
 
 def _impossible(host: HostState) -> t.Iterator[Refusal]:
     if iommu_vendor(host) not in (INTEL, AMD):
-        yield Refusal(None, f"CPU vendor '{host.cpu_vendor}': only Intel and AMD IOMMUs are supported in this version")
+        vendor = f"CPU vendor '{host.cpu_vendor}'" if host.cpu_vendor else "/proc/cpuinfo names no CPU vendor"
+        yield Refusal(None, f"{vendor}: only Intel and AMD IOMMUs are supported in this version")
     elif not host.iommu["enabled"] and host.iommu["hardware"] is None:
         yield Refusal(None, f"the IOMMU cannot be turned on from here: {host.iommu['reason']}")

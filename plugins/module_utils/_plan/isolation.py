@@ -38,7 +38,7 @@ def parting_advice(host: HostState, wanted: t.Collection[Address]) -> str | None
     if advice.override is None:
         return f"no ACS override parts the selection from {others}: {'; '.join(advice.reasons)}"
     words = ",".join(advice.override.values)
-    patched = host.iommu["acs_override"]["running"]["patched"]
+    patched = _counting(host)["patched"]
     return (
         f"try another slot first. '{PARAMETER}={words}' is the least that would part the selection from {others}, "
         f"{_PATCH[patched]}; what it parts only looks isolated: such devices may still reach each other"
@@ -46,7 +46,13 @@ def parting_advice(host: HostState, wanted: t.Collection[Address]) -> str | None
 
 
 def _advice(host: HostState, wanted: t.Collection[Address]) -> Advice:
-    support = host.iommu["acs_override"]["running"]
-    present = Override.from_command_line(host.boot["running"]) if support["effective"] else None
+    arguments = host.boot["running" if host.iommu["enabled"] else "next_boot"]
+    present = Override.from_command_line(arguments) if _counting(host)["effective"] else None
     outside = {device.address for device in host.devices if device.iommu_group is None} if host.iommu["enabled"] else ()
     return smallest_override(host.devices, Platform.from_json(host.iommu["platform"]), wanted, present, outside)
+
+
+def _counting(host: HostState) -> t.Mapping[str, t.Any]:
+    """The override of the kernel whose groups count: while the IOMMU is off these are the next boot's."""
+    support: t.Mapping[str, t.Any] = host.iommu["acs_override"]["running" if host.iommu["enabled"] else "next_boot"]
+    return support

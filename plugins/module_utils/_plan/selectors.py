@@ -205,12 +205,20 @@ def _shared_functions(resolved: t.Mapping[str, tuple[Device, ...]]) -> t.Iterato
                 yield Refusal(str(device.address), f"'{first}' and '{name}' both select {device.address}")
 
 
+def _text(value: t.Any, selector: str) -> str:
+    """What YAML left as text: without quotes it makes 60.0 of 0000:01:00.0, and of a MAC address a number that netaddr
+    takes for another MAC address."""
+    if not isinstance(value, str):
+        raise InputError(f"{selector} is {value!r}: YAML made that of what was written, so put it in quotes")
+    return value
+
+
 def _by_address(device: Device, value: t.Any) -> bool:
-    return device.address == Address.parse(str(value))
+    return device.address == Address.parse(_text(value, "address"))
 
 
 def _by_ids(value: t.Any, selector: str, vendor: str, product: str) -> bool:
-    wanted = str(value).lower().replace("0x", "")
+    wanted = _text(value, selector).lower().replace("0x", "")
     parts = wanted.split(":")
     if len(parts) != 2 or any(len(part) != 4 or not _is_hexadecimal(part) for part in parts):
         raise InputError(f"{selector} is '{value}'; expected two ids of four hex digits such as 8086:10d3")
@@ -230,7 +238,7 @@ def _by_subsystem(device: Device, value: t.Any) -> bool:
 
 
 def _by_class(device: Device, value: t.Any) -> bool:
-    wanted = str(value).lower().replace("0x", "")
+    wanted = _text(value, "class").lower().replace("0x", "")
     if len(wanted) not in (2, 4) or not _is_hexadecimal(wanted):
         raise InputError(f"class is '{value}'; expected a base class (03) or a class (0300) in quotes")
     return device.class_code.startswith(wanted)
@@ -244,10 +252,11 @@ def _by_mac(device: Device, value: t.Any) -> bool:
     if netaddr is None:
         raise InputError("the selector mac needs the Python package netaddr on the controller: pip install netaddr")
     try:
-        wanted = netaddr.EUI(str(value))
+        wanted = netaddr.EUI(_text(value, "mac"), version=48)
     except netaddr.core.AddrFormatError:
         raise InputError(f"mac is '{value}'; expected an address such as 52:54:00:aa:00:10") from None
-    return device.mac is not None and bool(netaddr.EUI(device.mac) == wanted)
+    # An InfiniBand interface has an address of twenty octets.
+    return device.mac is not None and device.mac.count(":") == 5 and bool(netaddr.EUI(device.mac) == wanted)
 
 
 def _by_slot(device: Device, value: t.Any) -> bool:
@@ -255,7 +264,7 @@ def _by_slot(device: Device, value: t.Any) -> bool:
 
 
 def _by_serial(device: Device, value: t.Any) -> bool:
-    wanted = str(value).lower().replace("-", "").replace(":", "")
+    wanted = _text(value, "serial").lower().replace("-", "").replace(":", "")
     if len(wanted) != 16 or not _is_hexadecimal(wanted):
         raise InputError(f"serial is '{value}'; expected a PCIe device serial number of sixteen hex digits")
     return device.identity.serial == wanted
@@ -280,9 +289,20 @@ def _by_query(device: Device, value: t.Any) -> bool:
             raise InputError(
                 f"query '{value}' asks for '{unknown[0]}', which no device has; known are {', '.join(sorted(facts))}"
             )
-        return expression.search(facts) is True
     except jmespath.exceptions.JMESPathError as exc:
         raise InputError(f"query '{value}' is no JMESPath expression: {exc}") from None
+    try:
+        answer = expression.search(facts)
+    except jmespath.exceptions.JMESPathError as exc:
+        raise InputError(
+            f"query '{value}' cannot be asked of {device.address}: {exc}. What a device lacks is null there: ask for "
+            "it first, as in mac && starts_with(mac, '52:54')"
+        ) from None
+    if answer and answer is not True:
+        raise InputError(
+            f"query '{value}' gives {answer!r} for {device.address}; expected a condition such as a == 'b'"
+        )
+    return bool(answer)
 
 
 def _fields(node: t.Any) -> set[str]:

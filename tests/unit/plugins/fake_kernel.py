@@ -42,7 +42,7 @@ class FakeKernel(HostTree):
         self._loaded: set[str] = set()
         self.write("/proc/sys/kernel/osrelease", RELEASE + "\n")
         self.boot(cmdline)
-        self.write("/proc/self/mountinfo", "")
+        self.write("/proc/self/mountinfo", "1 1 0:2 / / rw - rootfs rootfs rw\n")
         self.write("/sys/bus/pci/drivers_probe", "")
         self.write("/sys/class/iommu/dmar0/version", "1:0\n")
         modules = self.base / "lib/modules" / RELEASE

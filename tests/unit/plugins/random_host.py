@@ -299,7 +299,8 @@ class _Storage:
     def __init__(self, host: RandomHost) -> None:
         self._host = host
         self._free: dict[str, Block] = {}
-        self._mounts: list[str] = []
+        # Below any other root, as the kernel starts.
+        self._mounts: list[str] = ["1 1 0:2 / / rw - rootfs rootfs rw\n"]
         self._swaps: list[str] = []
         self._points = [*BOOT_POINTS, *OTHER_POINTS]
 

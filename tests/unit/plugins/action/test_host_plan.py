@@ -88,6 +88,13 @@ def test_components_restrict_what_is_judged(reader: Module) -> None:
     assert action.sent[0]["components"] == ["iommu"]
 
 
+def test_a_query_sees_the_names_that_the_facts_show(reader: Module, tmp_path: Path) -> None:
+    HostTree(tmp_path).write("/usr/share/misc/pci.ids", "8086  Intel Corporation\n\t10d3  82574L\nC 02  Network\n")
+    entry = {"name": "nic", "match": {"query": "name == 'Intel Corporation 82574L'"}}
+    plan = Action(reader, {"wanted": {"vfio": {"devices": [entry]}}}).run(task_vars={})
+    assert plan["devices"] == {"nic": ["0000:01:00.0"]}
+
+
 def test_delegation_is_refused_before_the_host_is_reached() -> None:
     with pytest.raises(AnsibleActionFail, match="cannot be delegated"):
         Action(untouched, {"wanted": {}}, delegate_to="elsewhere").run(task_vars={})

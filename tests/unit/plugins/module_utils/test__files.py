@@ -20,6 +20,14 @@ def test_a_missing_file_and_an_attribute_without_value_read_as_none(tmp_path: Pa
     assert root.read_word("/empty") is None
 
 
+def test_links_that_lead_nowhere_read_as_nothing(tmp_path: Path) -> None:
+    root = Root(str(tmp_path))
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "gone").symlink_to("missing")
+    for path in ("/round", "/gone", "/round/below", f"/{'x' * 300}"):
+        assert (root.read_text(path), root.listdir(path), root.exists(path)) == (None, [], False)
+
+
 def test_replacing_keeps_owner_and_mode(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")

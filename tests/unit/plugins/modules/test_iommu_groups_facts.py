@@ -90,9 +90,24 @@ def test_a_user_who_may_not_read_the_ledger_gets_the_facts_and_is_told(
     with another_user():
         result = run(capsys, root=str(readable_by_all))
     assert [device["driver"] for device in result["ansible_facts"]["iommu"]["devices"]] == ["vfio-pci"]
-    (gap,) = result["ansible_facts"]["iommu"]["gaps"]
+    gap, not_root = result["ansible_facts"]["iommu"]["gaps"]
+    assert "become: true" in not_root
     assert gap.startswith(f"{LEDGER_PATH} can be read by root only")
     assert gap in json.dumps(result["warnings"])
+
+
+def test_directories_for_root_alone_stop_nobody_and_are_told_of(
+    readable_by_all: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = HostTree(readable_by_all)
+    tree.function("0000:01:00.0")
+    tree.write("/run/lvm/pvs_online/abc", "8:0\nvg:pve\n")
+    closed = readable_by_all / "run/lvm/pvs_online"
+    closed.chmod(0)
+    with another_user():
+        result = run(capsys, root=str(readable_by_all))
+    closed.chmod(0o755)
+    assert "LVM" in json.dumps(result["warnings"])
 
 
 def test_a_damaged_ledger_is_still_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,11 +29,7 @@ def test_what_both_return_is_what_they_document(tmp_path: Path, capsys: pytest.C
     # Ansible brings it to the controller; a managed host may be without.
     yaml = pytest.importorskip("yaml")
     documented = yaml.safe_load(kernel_cmdline_info.RETURN)
-<<<<<<< HEAD
     # Ansible keeps warnings for the whole process: those of other tests' modules may be among ours.
-=======
-    # Ansible keeps the warnings of a process, and other tests ran in this one.
->>>>>>> sdboot
     assert (
         set(result) - {"changed", "invocation", "warnings"}
         == set(documented)

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.controller import session_from
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import network_dependencies
@@ -27,6 +30,7 @@ def default(interface: str) -> str:
 
 # 10.0.2.0/24 and 192.168.7.0/24 in the host's (little-endian) byte order.
 LAN = ("0002000A", "00FFFFFF")
+NETWORK = network_dependencies.__module__
 STORAGE_NET = ("0007A8C0", "00FFFFFF")
 
 
@@ -174,6 +178,19 @@ def test_questions_and_answers_may_take_different_cards(tmp_path: Path) -> None:
         ("0000:01:00.0", "management_nic"),
         ("0000:02:00.0", "management_nic"),
     }
+
+
+def test_a_session_into_a_vrf_comes_in_where_its_address_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = two_cards(tmp_path)
+    # The routes of the VRF that eno1 is in stand in a table of their own; its addresses only the kernel tells.
+    vrf = tree.interface("mgmt", None)
+    tree.build_interface(vrf, net(tree, "eno1"))
+    tree.write("/proc/net/route", HEADER + default("eno2"))
+    monkeypatch.setattr(f"{NETWORK}.ipv4_addresses", lambda _root: [(ip_address("192.0.2.10"), "eno1")])
+    session = session_from({"SSH_CONNECTION": "198.51.100.7 50000 192.0.2.10 22"})
+    assert session is not None
+    read = network_dependencies(tree.root, read_devices(tree.root, Ledger()), [session])
+    assert {item.address for item in read if item.allow == "management_nic"} == {"0000:01:00.0", "0000:02:00.0"}
 
 
 def test_an_ipv6_address_without_a_route_counts_and_a_link_local_one_does_not(tmp_path: Path) -> None:

@@ -16,9 +16,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from tests.unit.plugins.efi_variables import hard_drive, load_option, set_boot_current
 from tests.unit.plugins.host_tree import HostTree
 
+ROOT_IN_MEMORY = ("0:2", "/", "rootfs", "tmpfs")
+
 
 def mountinfo(*mounts: tuple[str, ...]) -> str:
-    """Device, point, source and, where it is not ext4, the type of each mount."""
+    """Device, point, source and, where it is not ext4, the type of each mount; the root is in memory if not named."""
+    if all(mount[1] != "/" for mount in mounts):
+        mounts = (ROOT_IN_MEMORY, *mounts)
     lines = [
         f"{20 + number} 1 {device} / {point} rw - {kind} {source} rw"
         for number, (device, point, source, kind) in enumerate((*mount, "ext4")[:4] for mount in mounts)
@@ -31,6 +35,8 @@ def found(tree: HostTree) -> set[tuple[str, str, str | None]]:
 
 
 def dependencies(tree: HostTree) -> list[Dependency]:
+    if not tree.root.exists("/proc/self/mountinfo"):
+        tree.write("/proc/self/mountinfo", mountinfo())
     return list(storage_use(tree.root, read_devices(tree.root, Ledger())).dependencies)
 
 
@@ -73,6 +79,163 @@ def test_a_disk_with_many_volumes_names_the_first(tmp_path: Path) -> None:
     assert [item.detail for item in dependencies(tree)] == [
         "holds nvme0n1, on which dm-0, dm-1, dm-2, dm-3 and 2 more is built"
     ]
+
+
+def test_a_disk_with_many_mounts_names_them_in_one_sentence(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    disk = tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:2922", "010601"))
+    tree.partition(disk, "sda1", "8:1")
+    tree.partition(disk, "sda2", "8:2")
+    volumes = [("8:2", f"/var/lib/kubelet/pods/{number}/volume", "/dev/sda2") for number in range(300)]
+    mounts = [("8:1", "/", "/dev/sda1"), ("8:1", "/boot", "/dev/sda1"), ("8:2", "/var", "/dev/sda2"), *volumes]
+    tree.write("/proc/self/mountinfo", mountinfo(*mounts))
+    assert [(item.kind, item.detail) for item in dependencies(tree)] == [
+        ("root_disk", "holds /, /boot"),
+        (
+            "storage",
+            (
+                "holds /var, /var/lib/kubelet/pods/0/volume, /var/lib/kubelet/pods/1/volume, "
+                "/var/lib/kubelet/pods/2/volume and 297 more"
+            ),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2028", "\x85", "\x0c", "\x1c"])
+def test_a_blank_that_the_kernel_does_not_escape_hides_no_mount(tmp_path: Path, blank: str) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("vda", "254:0", tree.function("0000:00:03.0", "1af4:1042", "010000"))
+    tree.disk("vdb", "254:16", tree.function("0000:00:04.0", "1af4:1042", "010000"))
+    line = f"21 1 254:0 /sub{blank}volume / rw - ext4 /dev/vda rw\n"
+    tree.write("/proc/self/mountinfo", line + mountinfo(("254:16", f"/srv/my{blank}data", "/dev/vdb")))
+    assert {(item.address, item.detail) for item in dependencies(tree)} == {
+        ("0000:00:03.0", "holds /"),
+        ("0000:00:04.0", f"holds /srv/my{blank}data"),
+    }
+
+
+COMPOSEFS = "lowerdir+=/run/ostree/.private/cfsroot-lower,datadir+=/sysroot/ostree/repo/objects,metacopy=on"
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        COMPOSEFS,
+        COMPOSEFS.replace("/run/ostree/.private/cfsroot-lower", "/"),
+        "lowerdir=/run/ostree/.private/cfsroot-lower::/sysroot/ostree/repo/objects,redirect_dir=on",
+        "lowerdir=/sysroot,upperdir=/run/overlay/rw,workdir=/run/overlay/work",
+    ],
+)
+def test_an_overlay_at_the_root_stands_on_the_disk_of_its_layers(tmp_path: Path, layers: str) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("vda3", "254:3", tree.function("0000:00:03.0", "1af4:1042", "010000"))
+    tree.disk("vdb", "254:16", tree.function("0000:00:04.0", "1af4:1042", "010000"))
+    lines = [
+        f"20 1 0:30 / / ro - overlay composefs ro,{layers}",
+        "21 20 254:3 / /sysroot ro - xfs /dev/vda3 rw",
+        "22 20 0:25 / /run rw - tmpfs tmpfs rw",
+    ]
+    tree.write("/proc/self/mountinfo", "\n".join(lines) + "\n")
+    assert ("0000:00:03.0", "root_disk", None) in found(tree)
+    assert all(item.address != "0000:00:04.0" for item in dependencies(tree))
+
+
+def test_an_overlay_at_the_root_whose_layers_are_out_of_sight_may_be_on_every_controller(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("vda", "254:3", tree.function("0000:00:03.0", "1af4:1042", "010000"))
+    tree.write("/proc/self/mountinfo", "20 1 0:30 / / rw - overlay overlay rw,lowerdir=/lib/layers/1:/lib/layers/2\n")
+    assert found(tree) == {("0000:00:03.0", "root_disk", None)}
+
+
+def test_a_live_system_stands_on_the_disk_with_its_image(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("sdb1", "8:17", tree.function("0000:00:14.0", "8086:a36d", "0c0330"))
+    tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:a352", "010601"))
+    loop = tree.disk("loop0", "7:0", None)
+    tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", "/run/live/medium/live/filesystem.squashfs\n")
+    lines = [
+        "20 1 0:30 / / rw - overlay overlay rw,lowerdir=/run/live/rootfs/,upperdir=/run/live/overlay/rw",
+        "21 20 0:25 / /run rw - tmpfs tmpfs rw",
+        "22 21 8:17 / /run/live/medium ro - vfat /dev/sdb1 ro",
+        "23 21 7:0 / /run/live/rootfs ro - squashfs /dev/loop0 ro",
+        "24 21 0:26 / /run/live/overlay rw - tmpfs tmpfs rw",
+    ]
+    tree.write("/proc/self/mountinfo", "\n".join(lines) + "\n")
+    assert ("0000:00:14.0", "root_disk", None) in found(tree)
+    assert all(item.address != "0000:00:17.0" for item in dependencies(tree))
+
+
+def test_loop_devices_that_lie_in_each_other_end(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:a352", "010601"))
+    for number, other in ((0, "/b"), (1, "/")):
+        loop = tree.disk(f"loop{number}", f"7:{number}", None)
+        tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", f"{other.rstrip('/')}/image\n")
+    tree.write("/proc/self/mountinfo", mountinfo(("7:0", "/", "/dev/loop0"), ("7:1", "/b", "/dev/loop1")))
+    assert found(tree) == {("0000:00:17.0", "root_disk", None)}
+
+
+def test_a_snap_is_part_of_the_disk_that_its_file_is_on(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.disk("sda", "8:0", tree.function("0000:00:17.0", "8086:a352", "010601"))
+    loop = tree.disk("loop0", "7:0", None)
+    tree.write(f"{loop.relative_to(tmp_path)}/loop/backing_file", "/var/lib/snapd/snaps/core22_1.snap\n")
+    tree.write("/proc/self/mountinfo", mountinfo(("8:0", "/", "/dev/sda"), ("7:0", "/snap/core22/1", "/dev/loop0")))
+    assert [item.detail for item in dependencies(tree)] == ["holds /"]
+
+
+@pytest.mark.parametrize("text", ["", "21 20 254:3 / /srv rw - xfs /dev/vda3 rw\n", "20 1 8:1 / / rw\n", "\x00\xff"])
+def test_where_nothing_tells_what_the_root_is_on_every_storage_controller_may_carry_it(
+    tmp_path: Path, text: str
+) -> None:
+    tree = HostTree(tmp_path)
+    tree.function("0000:00:17.0", "8086:a352", "010601")
+    tree.function("0000:02:00.0", "8086:1533", "020000")
+    tree.write("/proc/self/mountinfo", text)
+    assert found(tree) == {("0000:00:17.0", "root_disk", None)}
+
+
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("/dev/sda1 /boot ext4 noauto 1 2", True),
+        ("UUID=ABCD-0123 /efi vfat x-systemd.automount 0 0", True),
+        ('LABEL="boot" /boot ext4 noauto', True),
+        ("PARTUUID=0FC63DAF-01 /boot/efi vfat noauto 0 0", True),
+        ("PARTLABEL=esp /boot vfat noauto 0 0", True),
+        ("# /dev/sda1 /boot ext4 noauto 1 2", False),
+        ("/dev/sda1 /mnt ext4 noauto 1 2", False),
+        ("/dev/sdz1 /boot ext4 noauto 1 2", False),
+        ("UUID= /boot", False),
+        ("/dev/sda1", False),
+    ],
+)
+def test_what_the_machine_starts_from_never_goes_although_it_is_not_mounted(
+    tmp_path: Path, line: str, needed: bool
+) -> None:
+    tree = HostTree(tmp_path)
+    disk = tree.disk("sda", "8:0", tree.function("0000:01:00.0", "8086:a352", "010601"))
+    tree.partition(disk, "sda1", "8:1")
+    tree.udev(
+        "8:1",
+        ID_FS_UUID="ABCD-0123",
+        ID_FS_LABEL="boot",
+        ID_PART_ENTRY_UUID="0fc63daf-01",
+        ID_PART_ENTRY_NAME="esp",
+    )
+    tree.write("/etc/fstab", f"# <file system>\n\n{line}\n")
+    tree.write("/proc/self/mountinfo", mountinfo(("0:44", "/efi", "systemd-1", "autofs")))
+    assert found(tree) == ({("0000:01:00.0", "root_disk", None)} if needed else set())
+
+
+def test_a_disk_that_the_kernel_serves_to_others_is_in_use(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    for number, name in enumerate(("sda", "sdb", "sdc")):
+        tree.disk(name, f"8:{16 * number}", tree.function(f"0000:0{number + 1}:00.0", "8086:a352", "010601"))
+    tree.write("/sys/kernel/config/target/core/iblock_0/data/udev_path", "/dev/sda\n")
+    tree.write("/sys/kernel/config/target/core/fileio_0/image/udev_path", "/dev/sdc\n")
+    tree.write("/sys/kernel/config/nvmet/subsystems/nqn.2026-01.org:x/namespaces/1/device_path", "/dev/sdb\n")
+    assert found(tree) == {("0000:01:00.0", "storage", "storage"), ("0000:02:00.0", "storage", "storage")}
 
 
 def test_swap_counts(tmp_path: Path) -> None:
@@ -194,7 +357,7 @@ def test_a_pool_that_the_machine_can_start_without_goes_by_its_key(tmp_path: Pat
     "mount",
     [
         ("0:40", "/", "server:/export", "nfs4"),
-        ("0:41", "/", "overlay", "overlay"),
+        ("0:41", "/srv", "overlay", "overlay"),
         ("0:42", "/", "rootfs", "tmpfs"),
         ("0:43", "/", "hostshare", "virtiofs"),
         ("0:44", "/efi", "systemd-1", "autofs"),

@@ -73,8 +73,10 @@ def test_a_parameter_alone_does_not_make_it_enabled(tmp_path: Path) -> None:
     assert (found["enabled"], found["gaps"]) == (False, [])
 
 
-@pytest.mark.parametrize(("chip", "remaps"), [("IR-IO-APIC    2-edge", True), ("IO-APIC    2-edge", False)])
-def test_interrupt_remapping_shows_in_the_names_of_the_chips(tmp_path: Path, chip: str, remaps: bool) -> None:
+@pytest.mark.parametrize(
+    ("chip", "remaps"), [("IR-IO-APIC    2-edge", True), ("IO-APIC    2-edge", False), ("ITS-MSI 524288 Edge", None)]
+)
+def test_interrupt_remapping_shows_in_the_names_of_the_chips(tmp_path: Path, chip: str, remaps: bool | None) -> None:
     tree = HostTree(tmp_path)
     tree.function("0000:00:02.0", group=2)
     tree.write("/proc/interrupts", f"   0:    12    {chip}      timer\n")

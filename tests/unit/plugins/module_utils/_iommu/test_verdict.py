@@ -64,6 +64,48 @@ def test_a_card_takes_its_other_functions_along_and_leaves_the_bridge() -> None:
     assert found.to_json()["possible"] is True
 
 
+@pytest.mark.parametrize(
+    ("class_code", "header_type", "driver", "blocks"),
+    [
+        ("0601", 0, "lpc_ich", True),
+        ("0600", 0, "k10temp", True),
+        ("0601", 0, None, False),
+        ("0604", 1, "pcieport", False),
+        ("0604", 1, "shpchp", False),
+    ],
+)
+def test_a_driver_on_a_bridge_to_isa_blocks_its_group_as_any_other(
+    class_code: str, header_type: int, driver: str | None, blocks: bool
+) -> None:
+    bridge = function("0000:00:1f.0", class_code, 1, is_bridge=True, header_type=header_type, driver=driver)
+    needed = (Dependency("0000:00:1f.0", "serial_console", "carries the console ttyS0", "serial_console"),)
+    found = judged([*slot(), bridge], GPU, selected=(GPU, AUDIO), needs=needed)
+    assert [blocker.device for blocker in found.blockers] == ["0000:00:1f.0"] * blocks
+    assert all(f"keep {driver} from being loaded" in blocker.reason for blocker in found.blockers)
+    assert not any("Select" in blocker.reason for blocker in found.blockers)
+
+
+def test_uses_of_one_kind_are_one_sentence_and_another_key_is_another_one() -> None:
+    uses = [f"holds sd{letter}, on which md0 is built" for letter in "abcdef"]
+    needs = (
+        *(Dependency(GPU, "storage", use, "storage") for use in uses),
+        Dependency(GPU, "in_use", "is in use by less (process 7)", "in_use"),
+    )
+    found = judged(slot(), GPU, needs=needs, selected=(GPU, AUDIO))
+    assert [(blocker.rule, blocker.reason, blocker.allow) for blocker in found.blockers] == [
+        ("VFIO-22", f"{GPU} {'; '.join(uses[:4])}; and 2 more", "storage"),
+        ("VFIO-23", f"{GPU} is in use by less (process 7)", "in_use"),
+    ]
+
+
+def test_no_key_is_offered_beside_what_none_permits() -> None:
+    needs = (Dependency(GPU, "storage", "holds /srv", "storage"), Dependency(GPU, "root_disk", "holds /, /boot"))
+    found = judged(slot(), GPU, needs=needs, selected=(GPU, AUDIO))
+    assert [(blocker.reason, blocker.allow) for blocker in found.blockers] == [
+        (f"{GPU} holds /, /boot; holds /srv", None)
+    ]
+
+
 def test_a_member_that_works_for_the_host_blocks_and_slots_are_offered_before_an_override() -> None:
     found = judged(slot(), GPU)
     assert rules(found) == ["IOMMU-16"]

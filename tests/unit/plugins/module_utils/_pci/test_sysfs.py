@@ -83,6 +83,15 @@ def test_a_virtio_interface_belongs_to_the_function_above_its_own_device(tmp_pat
     assert read_one(tree, "0000:00:02.0").interfaces == ("enp0s2",)
 
 
+def test_the_mac_of_an_adapter_on_a_usb_port_names_no_usb_controller(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    adapter = tree.function("0000:00:14.0", "8086:a36d", "0c0330") / "usb1/1-4/1-4:1.0"
+    adapter.mkdir(parents=True)
+    tree.interface("enx525400aa0010", adapter)
+    controller = read_one(tree, "0000:00:14.0")
+    assert (controller.interfaces, controller.mac) == (("enx525400aa0010",), None)
+
+
 def test_a_bound_device_keeps_its_native_driver_and_mac_from_the_ledger(tmp_path: Path) -> None:
     tree = HostTree(tmp_path)
     tree.function("0000:01:00.0", driver="vfio-pci")
@@ -157,7 +166,7 @@ def test_names_come_from_the_sections_of_pci_ids_that_are_needed(tmp_path: Path)
         "\t\t8086 0000  Subsystem\n\nC 02  Network controller\n\t00  Ethernet controller\nC 0c  Serial bus controller\n"
         "\t03  USB controller\n\t\t30  XHCI",
     )
-    found = [(device.name, device.class_name) for device in read_devices(tree.root, Ledger(), names=True)]
+    found = [(device.name, device.class_name) for device in read_functions(tree.root, Ledger(), names=True).devices]
     assert found == [
         ("Intel Corporation 82574L", "Ethernet controller"),
         (None, "USB controller"),

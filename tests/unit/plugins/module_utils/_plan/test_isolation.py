@@ -83,3 +83,16 @@ def test_with_the_iommu_off_all_functions_count() -> None:
         off, devices=tuple(dataclasses.replace(device, iommu_group=None) for device in off.devices)
     )
     assert advice(without, "03:00.0") is not None
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_override_counts_that_the_groups_were_formed_or_predicted_with(enabled: bool) -> None:
+    state = host(SWITCH, enabled=enabled)
+    support = {"requested": ["downstream"], "patched": True, "evidence": "", "effective": True}
+    acs_override = {**state.iommu["acs_override"], "next_boot": {**support, "kernel": "6.12"}}
+    state = dataclasses.replace(
+        state,
+        iommu={**state.iommu, "acs_override": acs_override},
+        boot={**state.boot, "next_boot": ["ro", "pcie_acs_override=downstream"]},
+    )
+    assert (advice(state, "03:00.0") is None) is not enabled

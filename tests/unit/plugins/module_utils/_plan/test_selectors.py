@@ -24,9 +24,11 @@ GPU = device("0000:06:00.0", "10de:13c2", "0300", native_driver="nouveau", numa_
 AUDIO = device("0000:06:00.1", "10de:0fbb", "0403")
 BOOT_GPU = device("0000:00:02.0", "8086:0412", "0300", boot_vga=True)
 TWIN = device("0000:01:00.0", "8086:10d3", "0200", mac="52:54:00:aa:00:10", slot="3", driver="e1000e")
+INFINIBAND = "80:00:02:08:fe:80:00:00:00:00:00:00:e4:1d:2d:03:00:5d:8b:41"
+IPOIB = device("0000:08:00.0", "15b3:1013", "0207", mac=INFINIBAND)
 OTHER_TWIN = device("0000:02:00.0", "8086:10d3", "0200", mac="52:54:00:aa:00:11", serial="525400fffeaa0011")
 PORT = device("0000:00:1c.0", "1b36:000c", "0604", is_bridge=True)
-DEVICES = (BOOT_GPU, PORT, TWIN, OTHER_TWIN, GPU, AUDIO)
+DEVICES = (BOOT_GPU, PORT, IPOIB, TWIN, OTHER_TWIN, GPU, AUDIO)
 
 SELECTED = [
     ({"address": "6:0.0"}, "0000:06:00.0"),
@@ -125,7 +127,24 @@ MALFORMED = [
     ({"name": "x", "match": {"numa_node": "first"}}, "expected a whole number"),
     ({"name": "x", "match": {"query": "clas == '0300'"}}, "asks for 'clas'"),
     ({"name": "x", "match": {"query": "class == "}}, "no JMESPath expression"),
+    ({"name": "x", "match": {"query": "starts_with(mac, '52')"}}, r"cannot be asked of 0000:00:02.0: .*mac && starts"),
+    ({"name": "x", "match": {"query": "vendor_id"}}, "gives '8086' for 0000:00:02.0; expected a condition"),
 ]
+
+# What YAML 1.1 makes of an address, a MAC address, a class and a serial number that stand without quotes.
+WITHOUT_QUOTES = [
+    ("address", "0000:01:00.0"),
+    ("mac", "52:54:00:11:22:33"),
+    ("class", "0106"),
+    ("serial", "1234567890123456"),
+]
+
+
+@pytest.mark.parametrize(("selector", "written"), WITHOUT_QUOTES)
+def test_what_yaml_takes_for_a_number_is_asked_for_in_quotes(selector: str, written: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    with pytest.raises(InputError, match=f"{selector} is .* put it in quotes"):
+        choose({selector: yaml.safe_load(written)})
 
 
 @pytest.mark.parametrize(("entry", "words"), MALFORMED)
