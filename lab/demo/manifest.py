@@ -30,6 +30,7 @@ VOLATILE = (
     "/var/lib/virtfleet-demo",
     "/boot/efi",
 )
+IMAGES = "/boot/initrd.img-"
 # A line of a long listing: permissions, links, owner, group, size, three fields of the date, name.
 LONG_LISTING = re.compile(rb"[-bcdlps][-rwxsStT]{9}\s")
 
@@ -39,15 +40,15 @@ def content(path: str, status: os.stat_result) -> str:
         return "-> " + os.readlink(path)
     if not stat.S_ISREG(status.st_mode):
         return ""
-    if path.startswith("/boot/initrd.img-"):
-        return "names " + image_names(path)
+    if path.startswith(IMAGES):
+        return "image"
     if path.startswith("/usr/"):
         return f"{status.st_size} {status.st_mtime_ns}"
     with open(path, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def image_names(path: str) -> str:
+def image_names(path: str) -> list[str]:
     # initramfs-tools' lister prints bare names, dracut's a report with a long listing in it.
     for lister, names_in in (("lsinitramfs", bytes.splitlines), ("lsinitrd", listed_names)):
         try:
@@ -56,8 +57,8 @@ def image_names(path: str) -> str:
             ).stdout
         except (FileNotFoundError, subprocess.CalledProcessError):
             continue
-        return hashlib.sha256(b"\n".join(sorted(names_in(listing)))).hexdigest()
-    return "no lister"
+        return [os.fsdecode(name) for name in names_in(listing)]
+    return ["no lister"]
 
 
 def listed_names(report: bytes) -> list[bytes]:
@@ -76,6 +77,8 @@ def main() -> None:
                     continue
                 status = os.lstat(path)
                 found[path] = f"{status.st_mode:o} {status.st_uid}:{status.st_gid} {content(path, status)}"
+                if path.startswith(IMAGES):
+                    found.update((f"{path} holds {inner}", "") for inner in image_names(path))
     print(json.dumps(found))
 
 
