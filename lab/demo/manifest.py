@@ -31,8 +31,8 @@ VOLATILE = (
     "/boot/efi",
 )
 IMAGES = "/boot/initrd.img-"
-# A line of a long listing: permissions, links, owner, group, size, three fields of the date, name.
-LONG_LISTING = re.compile(rb"[-bcdlps][-rwxsStT]{9}\s")
+# A line of a long listing: permissions, links, owner, group, size (two numbers of a device), date, name.
+LONG_LISTING = re.compile(rb"[-bcdlps][-rwxsStT]{9}\s.*?\s[A-Z][a-z]{2}\s+\d{1,2}\s+[\d:]{4,5}\s(.+)")
 
 
 def content(path: str, status: os.stat_result) -> str:
@@ -62,8 +62,8 @@ def image_names(path: str) -> list[str]:
 
 
 def listed_names(report: bytes) -> list[bytes]:
-    lines = (line for line in report.splitlines() if LONG_LISTING.match(line))
-    return [line.split(maxsplit=8)[8] for line in lines]
+    matches = (LONG_LISTING.fullmatch(line) for line in report.splitlines())
+    return [match[1] for match in matches if match is not None]
 
 
 def main() -> None:
