@@ -16,8 +16,7 @@ description:
   - Predicts the groups from configuration space as the kernel forms them, so that what a reboot with the IOMMU on will
     bring is known before it.
   - Judges for every function whether it could be given to a guest.
-  - The kernel log and kernel images are looked into only where C(pcie_acs_override) is on a command line, or where an
-    older Intel chipset leaves nothing else to tell.
+  - Kernel images are looked into only where C(pcie_acs_override) is on a command line or asked about.
   - What cannot be read is named in RV(ansible_facts.iommu.gaps) or in the C(gaps) of its device, and never an error.
   - >-
     Without root the kernel shows 64 bytes of a configuration space: what its capabilities say (serial number, ACS, port
@@ -140,6 +139,24 @@ ansible_facts:
             vfio_pci:
               description: V(y) built in, V(m) as a module, V(n) not at all.
               type: str
+        log:
+          description: What the kernel's log says, as evidence beside sysfs. A log that was lost proves nothing.
+          type: dict
+          contains:
+            enabled:
+              description: Whether it tells that an IOMMU was turned on.
+              type: bool
+            units:
+              description: How many IOMMU units were announced.
+              type: int
+            identity_mapped:
+              description: Devices for which the firmware asked for a 1:1 mapping (RMRR).
+              type: list
+              elements: str
+            ineligible:
+              description: Devices that VFIO was denied for that reason.
+              type: list
+              elements: str
         platform:
           description: What besides the devices decides about groups.
           type: dict

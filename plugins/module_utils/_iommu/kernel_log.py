@@ -20,20 +20,25 @@ _AMD_UNIT = re.compile(r"^.*AMD-Vi: Found IOMMU.*$", re.MULTILINE)
 _IDENTITY_MAP = re.compile(r"Setting identity map for device (\S+) \[")
 _RMRR_REFUSAL = re.compile(r"(\S+): (?:DMAR: )?Device is ineligible for IOMMU domain attach due to platform RMRR")
 _ENABLED = re.compile(r"Intel-IOMMU: enabled|DMAR: IOMMU enabled|AMD-Vi: Found IOMMU")
-_PCH_WORKAROUND = "Intel PCH root port ACS workaround enabled"
 
 
 @dataclasses.dataclass(frozen=True)
 class LogEvidence:
     """``units`` counts the IOMMU units that were announced. ``identity_mapped`` are devices for which the firmware
-    asked for a 1:1 mapping (RMRR); ``ineligible`` those that VFIO was denied for that reason. ``pch_workaround``:
-    the quirk for older Intel PCH root ports was applied, which no register shows afterwards."""
+    asked for a 1:1 mapping (RMRR); ``ineligible`` those that VFIO was denied for that reason."""
 
     enabled: bool = False
     units: int = 0
     identity_mapped: tuple[Address, ...] = ()
     ineligible: tuple[Address, ...] = ()
-    pch_workaround: bool = False
+
+    def to_json(self) -> dict[str, t.Any]:
+        return {
+            "enabled": self.enabled,
+            "units": self.units,
+            "identity_mapped": [str(address) for address in self.identity_mapped],
+            "ineligible": [str(address) for address in self.ineligible],
+        }
 
 
 def read_log_evidence(text: str) -> LogEvidence:
@@ -43,7 +48,6 @@ def read_log_evidence(text: str) -> LogEvidence:
         units=len(set(_INTEL_UNIT.findall(text))) + len(_AMD_UNIT.findall(text)),
         identity_mapped=_addresses(_IDENTITY_MAP.findall(text)),
         ineligible=_addresses(_RMRR_REFUSAL.findall(text)),
-        pch_workaround=_PCH_WORKAROUND in text,
     )
 
 

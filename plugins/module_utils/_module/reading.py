@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerDeniedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.kernel_log import read_log_evidence
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override import Override
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state import read_iommu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
@@ -60,6 +62,7 @@ def groups_facts(module: AnsibleModule, run: Runner) -> Result:
     )
     facts = {
         **iommu,
+        "log": read_log_evidence(read_kernel_log(root, run).text).to_json(),
         "gaps": [*reading.gaps, *iommu["gaps"], *warnings],
         "devices": [{**device.to_json(), "verdict": verdict(device, around).to_json()} for device in reading.devices],
     }

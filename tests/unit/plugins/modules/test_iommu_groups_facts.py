@@ -70,7 +70,7 @@ def test_what_it_returns_is_what_it_documents(tmp_path: Path, capsys: pytest.Cap
     assert set(facts) == set(documented)
     for name in ("devices", "groups", "identity_mapped"):
         assert set(facts[name][0]) == set(documented[name]["contains"])
-    for name in ("kernel_config", "platform", "vfio_parameters", "acs_override"):
+    for name in ("kernel_config", "platform", "vfio_parameters", "acs_override", "log"):
         assert set(facts[name]) == set(documented[name]["contains"])
     assert set(facts["acs_override"]["next_boot"]) == set(
         documented["acs_override"]["contains"]["next_boot"]["contains"]

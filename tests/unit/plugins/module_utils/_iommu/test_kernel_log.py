@@ -44,10 +44,6 @@ def test_a_device_that_vfio_was_denied_for_its_reserved_memory() -> None:
     assert [str(address) for address in read_log_evidence(line).ineligible] == ["0000:01:00.1"]
 
 
-def test_the_workaround_for_older_root_ports() -> None:
-    assert read_log_evidence("pci 0000:00:1c.0: Intel PCH root port ACS workaround enabled").pch_workaround
-
-
 @given(st.text())
 def test_other_lines_are_no_evidence(text: str) -> None:
     assert read_log_evidence(text) == LogEvidence()
