@@ -4,13 +4,15 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""How long a kernel command line may get. Pure."""
+"""What a kernel command line cannot take. Pure."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 
 # COMMAND_LINE_SIZE is 2048 with the closing zero byte: arch/x86/include/asm/setup.h and
 # arch/arm64/include/uapi/asm/setup.h. The EFI stub cuts at the same size, and says so only on its own console
@@ -24,3 +26,13 @@ _DISK_AND_DIRECTORY: t.Final = len("BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz- ")
 def line_size(entry: Entry) -> int:
     """How many bytes the kernel is given for ``entry``, with an allowance for what the loader adds."""
     return len(" ".join(entry.args).encode()) + _DISK_AND_DIRECTORY + len(entry.kernel.encode())
+
+
+def refuse_init_arguments(entries: t.Iterable[Entry], settings: str) -> None:
+    """For a generator that puts what we add behind what ``settings`` has, where ``--`` would hand it to init."""
+    for entry in entries:
+        if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
+            raise RefusedError(
+                f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
+                f"collection adds stands behind what {settings} sets: take '--' and what follows away there"
+            )

@@ -20,19 +20,16 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.extlinux_menu import parse_entries
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import refuse_init_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
     Entry,
     Loader,
     Unsupported,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.read_back import Generation
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
-    HostStateError,
-    RefusedError,
-    ToolError,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     remove,
@@ -54,6 +51,15 @@ DROP_IN = f"{DROP_INS}/zz-virtfleet-passthrough.conf"
 
 OWNER = "kernel_cmdline"
 _BACK = f"{CONFIGURATION} is as it was."
+_GENERATION = Generation(
+    tool="u-boot-update",
+    kept=_BACK,
+    by_hand="u-boot-update",
+    when_missing=(
+        f"If that kernel was removed, or U_BOOT_UPDATE is not 'true' in {DEFAULTS}, run u-boot-update by hand once."
+    ),
+    sources=f"{DEFAULTS}, /etc/fstab or /etc/kernel/cmdline",
+)
 _LINE = LineFile(DEFAULTS, variable=VARIABLE)
 
 
@@ -91,11 +97,7 @@ class ExtlinuxLoader(Loader):
                     f"{CONFIGURATION} has the entry '{entry.title}', which u-boot-update did not write and will drop "
                     "the next time it runs: take it away, or keep it in a configuration of its own"
                 )
-            if kernel_part_length(entry.args) < len(entry.args):
-                raise RefusedError(
-                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
-                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
-                )
+        refuse_init_arguments(self.entries(), DEFAULTS)
 
     def _refuse_unset_variable(self, arguments: t.Sequence[str]) -> None:
         if arguments and _LINE.tokens(self._root) is None:
@@ -114,7 +116,7 @@ class ExtlinuxLoader(Loader):
         self._place(ledger, arguments)
         try:
             run_checked(run, [U_BOOT_UPDATE], "Generating the U-Boot menu")
-            self._compare(expected)
+            _GENERATION.check(self.entries(), expected)
         except BaseException:
             self._restore(ledger, settings, before)
             raise
@@ -143,24 +145,6 @@ class ExtlinuxLoader(Loader):
             _owned.release(self._root, ledger, DROP_IN)
         else:
             _owned.install(self._root, ledger, OWNER, _owned.OwnedFile(DROP_IN, settings.before))
-
-    def _compare(self, expected: t.Sequence[Entry]) -> None:
-        """Every entry that was there must be there with the expected arguments; new kernels may have joined."""
-        present = {(entry.title, entry.kernel): entry for entry in self.entries()}
-        for entry in expected:
-            generated = present.get((entry.title, entry.kernel))
-            if generated is None:
-                raise ToolError(
-                    f"u-boot-update generated no entry '{entry.title}' for kernel {entry.kernel}. {_BACK} If that "
-                    f"kernel was removed, or U_BOOT_UPDATE is not 'true' in {DEFAULTS}, run u-boot-update by hand once."
-                )
-            if generated.args != entry.args:
-                raise ToolError(
-                    f"u-boot-update gave the entry '{entry.title}' other arguments than expected. {_BACK} "
-                    f"Expected: {' '.join(entry.args)}. Generated: {' '.join(generated.args)}. "
-                    f"Most likely {DEFAULTS}, /etc/fstab or /etc/kernel/cmdline was edited and u-boot-update not run "
-                    "since."
-                )
 
 
 def detect(root: Root, looked_for: list[str]) -> ExtlinuxLoader | Unsupported | None:

@@ -21,14 +21,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     parse_menu,
     to_entries,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import refuse_init_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import kernel_part_length
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.read_back import Generation
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
-    HostStateError,
-    RefusedError,
-    ToolError,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     first_existing,
@@ -81,13 +78,8 @@ class GeneratedMenu:
         return parse_menu(text, parse_environment(self._root.read_text(self._environment_path) or ""))
 
     def refuse_init_arguments(self) -> None:
-        """The generator puts what we add behind everything else, where ``--`` would hand it to init."""
-        for entry in self.entries():
-            if entry.takes_arguments and kernel_part_length(entry.args) < len(entry.args):
-                raise RefusedError(
-                    f"the command line of '{entry.title}' has '--', which ends the kernel's arguments, and what this "
-                    f"collection adds stands behind what {DEFAULTS} sets: take '--' and what follows away there"
-                )
+        """Where nothing of ours can be added behind everything else."""
+        refuse_init_arguments(self.entries(), DEFAULTS)
 
     def generate(self, run: Runner, expected: t.Sequence[Entry], by_hand: str | None = None) -> None:
         """Make the menu anew beside the old one, check that it holds ``expected``, and put it into its place.
@@ -102,32 +94,21 @@ class GeneratedMenu:
         generated = f"{configuration}.virtfleet-passthrough"
         try:
             run_checked(run, [self.tool, "-o", generated], "Generating the GRUB configuration")
-            self._compare(to_entries(self._parse(_read(generated))), expected, by_hand)
+            self._generation(by_hand).check(to_entries(self._parse(_read(generated))), expected)
             move_into_place(generated, configuration)
         finally:
             remove(generated)
             remove(f"{generated}.new")
         sync_boot_filesystem(self._root.path("/boot"))
 
-    def _compare(self, found: t.Sequence[Entry], expected: t.Sequence[Entry], by_hand: str) -> None:
-        """Every entry that was there must be there with the expected arguments; new kernels may have joined."""
-        tool, kept = os.path.basename(self.tool), f"{self.configuration} stays as it was."
-        if not found:
-            raise ToolError(f"{tool} ended well and generated no boot entry. {kept}")
-        present = {(entry.title, entry.kernel): entry for entry in found}
-        for entry in expected:
-            generated = present.get((entry.title, entry.kernel))
-            if generated is None:
-                raise ToolError(
-                    f"{tool} generated no entry '{entry.title}' for kernel {entry.kernel}. {kept} "
-                    f"If that kernel was removed, run {by_hand} by hand once."
-                )
-            if generated.args != entry.args:
-                raise ToolError(
-                    f"{tool} gave the entry '{entry.title}' other arguments than expected. {kept} "
-                    f"Expected: {' '.join(entry.args)}. Generated: {' '.join(generated.args)}. "
-                    f"Most likely {DEFAULTS} or a file in {DEFAULTS}.d was edited and {by_hand} not run since."
-                )
+    def _generation(self, by_hand: str) -> Generation:
+        return Generation(
+            tool=os.path.basename(self.tool),
+            kept=f"{self.configuration} stays as it was.",
+            by_hand=by_hand,
+            when_missing=f"If that kernel was removed, run {by_hand} by hand once.",
+            sources=f"{DEFAULTS} or a file in {DEFAULTS}.d",
+        )
 
 
 def find_generated_menu(root: Root, looked_for: list[str]) -> GeneratedMenu | None:
