@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module import kernel_cmdline
@@ -34,8 +33,8 @@ class Machine:
         monkeypatch.setattr(kernel_cmdline, "Root", lambda: Root(str(tree)))
 
     def change(self, **params: Any) -> Result:
-        module = SimpleNamespace(params={**DEFAULTS, **params}, check_mode=False)
-        return kernel_cmdline.change(cast("AnsibleModule", module), self.host.run)
+        module: Any = SimpleNamespace(params={**DEFAULTS, **params}, check_mode=False)
+        return kernel_cmdline.change(module, self.host.run)
 
     def log(self, unknown: str) -> None:
         path = self.host.base / "var/log/dmesg"

@@ -128,7 +128,7 @@ def test_recorded_trees(tree: str, kernels: list[str], reboot: bool) -> None:
     state = read_boot_state(Root(str(TREES / tree)), Ledger())
     assert (state["bootloader"], state["reboot_required"]) == ("rpm-ostree", reboot)
     assert [entry["kernel"] for entry in state["entries"]] == kernels
-    assert [entry["default"] for entry in state["entries"]] == [True, *(False for _ in kernels[1:])]
+    assert [entry["default"] for entry in state["entries"]] == [True, *[False] * (len(kernels) - 1)]
     assert state["next_boot"] == state["entries"][0]["args"]
 
 
