@@ -39,7 +39,7 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 	@$(CHECK) all
 
 .PHONY: demo
-demo: setup ## The main job on a virtual host: 13 min seen on two busy cores, image cached
+demo: setup ## The main job on a virtual host: 6 min on two quiet cores, image cached; twice that on busy ones
 	@$(WITH_VENV) python -m lab.demo
 
 .PHONY: fuzz-iommu

@@ -49,17 +49,17 @@ def _parser() -> argparse.ArgumentParser:
 def demonstrate(host: Host) -> None:
     """Every step raises :class:`StepFailedError` when its outcome is not as promised."""
     playbooks = Playbooks(host)
-    with step("1", "remember what lies on the host", "15 s"):
+    with step("1", "remember what lies on the host", "10 s"):
         before = manifest(host)
-    with step("2", "site.yml: plan, write, reboot once, verify, define the domain", "4 minutes"):
+    with step("2", "site.yml: plan, write, reboot once, verify, define the domain", "3 minutes"):
         playbooks.run("site", boot_reboot="true")
-    with step("3", "evidence", "1 minute"):
+    with step("3", "evidence", "15 s"):
         show_evidence(host)
-    with step("4", "site.yml again: nothing to do", "20 s"):
+    with step("4", "site.yml again: nothing to do", "30 s"):
         check_idempotence(playbooks)
-    with step("5", "revert.yml: take everything back, reboot once", "3 minutes"):
+    with step("5", "revert.yml: take everything back, reboot once", "2 minutes"):
         playbooks.run("revert", boot_reboot="true", revert_force_domains="true", revert_shutdown_timeout=5)
-    with step("6", "compare with what was there", "20 s"):
+    with step("6", "compare with what was there", "10 s"):
         check_reverted(host, before)
 
 
