@@ -87,9 +87,9 @@ def quick_checks() -> list[Check]:
     typed += existing("lab", "scripts", "molecule/callbacks")
     docs: list[str | Path] = ["lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ROOT]
     return [
-        Check("sanity", "ansible-test sanity", "25 s", [[BIN / "python", "scripts/sanity.py", ".venv"]]),
+        Check("sanity", "ansible-test sanity", "25 s, cold 4 min", [[BIN / "python", "scripts/sanity.py", ".venv"]]),
         Check("ansible-lint", "ansible-lint, profile production", "15 s", [[BIN / "ansible-lint"]]),
-        Check("unit", "unit tests", "10 s", [pytest(".venv")]),
+        Check("unit", "unit tests", "1 min", [pytest(".venv")]),
         Check("mypy", "types, strict", "10 s", [[BIN / "mypy", *typed]]),
         Check("docs", "antsibull-docs", "10 s", [[BIN / "antsibull-docs", *docs]]),
         Check(
@@ -116,7 +116,7 @@ def other_checks() -> list[Check]:
         Check(
             f"sanity-{other}",
             f"ansible-test sanity of ansible-core {other}",
-            "25 s",
+            "25 s, cold 4 min",
             [[ROOT / venv / "bin/python", "scripts/sanity.py", venv]],
             needs=ROOT / venv,
             without=without,
@@ -124,7 +124,7 @@ def other_checks() -> list[Check]:
         Check(
             f"unit-{other}",
             f"unit tests with ansible-core {other}",
-            "10 s",
+            "1 min",
             [pytest(venv)],
             needs=ROOT / venv,
             without=without,
@@ -132,7 +132,7 @@ def other_checks() -> list[Check]:
         Check(
             "unit-py39",
             "unit tests of what runs on hosts, on Python 3.9",
-            "10 s",
+            "1 min",
             [pytest(".venv-py39", *existing(*HOST_TESTS))],
             needs=ROOT / ".venv-py39",
             without="no Python 3.9 (see the set-up)",
@@ -172,7 +172,7 @@ def heavy_checks() -> list[Check]:
 
     return [
         target("molecule-container", "Molecule: container scenario", "2 min", 1200),
-        target("molecule-vm", "Molecule: VM scenario, Debian 13", "13 min", 2400),
+        target("molecule-vm", "Molecule: VM scenario, Debian 13", "10 min", 2400),
         target("fuzz-iommu", "IOMMU groups of random PCI topologies, as predicted", "1 min, cold 2 min", 900, "N=8"),
         target("demo", "the main job on a virtual host", "6 min", 1800),
     ]
