@@ -171,7 +171,7 @@ def _remove_kernels(host: UBoot) -> None:
         (_edit_fstab, "u-boot-update not run since"),
         (_switch_off, "other arguments than expected"),
         (_break_defaults, "ended with exit status"),
-        (_remove_kernels, "generated no entry"),
+        (_remove_kernels, "generated no boot entry"),
     ],
 )
 def test_what_fails_leaves_every_byte(u_boot: UBoot, disturb: Callable[[UBoot], None], reason: str) -> None:
