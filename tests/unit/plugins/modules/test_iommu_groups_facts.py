@@ -20,7 +20,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH
 from ansible_collections.virtfleet.passthrough.plugins.modules import iommu_groups_facts
 from tests.unit.plugins.host_tree import HostTree
-from tests.unit.plugins.reference_hosts import shared_slot
+from tests.unit.plugins.reference_hosts import reserving_firmware, shared_slot
 
 NOBODY = 65534
 
@@ -129,3 +129,10 @@ def test_an_override_that_no_kernel_reads_is_refused(
 ) -> None:
     message = run(capsys, root=str(tmp_path), acs_override=[value])["msg"]
     assert value in message
+
+
+def test_what_the_log_says_stands_beside_what_sysfs_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = run(capsys, root=str(reserving_firmware(tmp_path).base))["ansible_facts"]["iommu"]
+    assert (facts["enabled"], facts["log"]["enabled"], facts["log"]["units"]) == (False, True, 2)
+    slots = ("02.0", "14.0", "1a.0", "1d.0", "1f.0")
+    assert facts["log"]["identity_mapped"] == [f"0000:00:{slot}" for slot in slots]
