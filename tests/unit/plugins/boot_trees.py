@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import abc
 import shutil
 import typing as t
 from collections.abc import Callable, Sequence
@@ -30,13 +31,33 @@ def no_tool(argv: Sequence[str], cwd: str | None) -> tuple[int, str]:
     raise AssertionError(f"no program is needed here: {argv}")
 
 
-class BootTree:
-    """A copy of ``fixtures/boot/<name>`` at ``base``."""
+class RecordedTree(abc.ABC):
+    """A copy of ``fixtures/boot/<name>`` at ``base``, to write to."""
 
-    def __init__(self, base: Path, name: str, tool: Tool = no_tool) -> None:
+    def __init__(self, base: Path, name: str) -> None:
         shutil.copytree(RECORDED / name, base, dirs_exist_ok=True)
         self.base = base
         self.root = Root(str(base))
+
+    @abc.abstractmethod
+    def run(self, argv: Sequence[str], cwd: str | None = None) -> CommandResult:
+        """What stands in for the host's programs."""
+
+    def put(self, owner: str, *args: str, check_mode: bool = False) -> ArgumentsChange:
+        with locked(self.root, check_mode) as ledger:
+            return set_arguments(self.root, self.run, ledger, owner, args, check_mode)
+
+    def snapshot(self) -> dict[str, bytes]:
+        lock = self.base / LOCK_PATH.lstrip("/")
+        files = (path for path in self.base.rglob("*") if path.is_file() and path != lock)
+        return {str(path.relative_to(self.base)): path.read_bytes() for path in files}
+
+
+class BootTree(RecordedTree):
+    """A recorded tree whose only program is ``tool``."""
+
+    def __init__(self, base: Path, name: str, tool: Tool = no_tool) -> None:
+        super().__init__(base, name)
         self.tool = tool
         self.commands: list[tuple[str, ...]] = []
 
@@ -44,10 +65,6 @@ class BootTree:
         self.commands.append(tuple(argv))
         rc, words = self.tool(argv, cwd)
         return CommandResult(tuple(argv), rc, "", words)
-
-    def put(self, owner: str, *args: str, check_mode: bool = False) -> ArgumentsChange:
-        with locked(self.root, check_mode) as ledger:
-            return set_arguments(self.root, self.run, ledger, owner, args, check_mode)
 
     def state(self) -> dict[str, t.Any]:
         return read_boot_state(self.root, Ledger.read(self.root))
@@ -62,8 +79,3 @@ class BootTree:
     def next_kernel(self) -> str:
         (kernel,) = [entry["kernel"] for entry in self.entries() if entry["default"]]
         return str(kernel)
-
-    def snapshot(self) -> dict[str, bytes]:
-        lock = self.base / LOCK_PATH.lstrip("/")
-        files = (path for path in self.base.rglob("*") if path.is_file() and path != lock)
-        return {str(path.relative_to(self.base)): path.read_bytes() for path in files}

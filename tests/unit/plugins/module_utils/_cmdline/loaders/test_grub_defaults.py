@@ -22,7 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     ToolError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from tests.unit.plugins.boot_tree import GeneratedTree, GrubbyTree
+from tests.unit.plugins.grub_trees import GeneratedTree, GrubbyTree
 
 RECORDED = ["opensuse-leap-15.5", "opensuse-leap-15.6", "opensuse-tumbleweed", "arch-2024", "arch-2025"]
 ARGS = ("hugepagesz=1G", "hugepages=2", "intel_iommu=on")
@@ -74,7 +74,7 @@ def test_recovery_entries_are_known_and_fallback_entries_are_not_taken_for_them(
 
 def test_every_entry_but_recovery_gets_them_behind_what_is_there(host: GeneratedTree) -> None:
     before = host.lines()
-    assert host.set("hugepages", *ARGS).changed
+    assert host.put("hugepages", *ARGS).changed
     for entry in host.entries():
         assert " ".join(entry.args) == before[entry.title] + ("" if entry.rescue else " " + " ".join(ARGS))
     assert all(argument in host.shell_variable("GRUB_CMDLINE_LINUX_DEFAULT").split() for argument in ARGS)
@@ -82,25 +82,25 @@ def test_every_entry_but_recovery_gets_them_behind_what_is_there(host: Generated
 
 def test_what_was_set_is_taken_away_without_a_trace(host: GeneratedTree) -> None:
     before = host.snapshot()
-    host.set("iommu", "intel_iommu=on")
-    host.set("hugepages", *ARGS[:2])
-    host.set("iommu")
-    host.set("hugepages")
+    host.put("iommu", "intel_iommu=on")
+    host.put("hugepages", *ARGS[:2])
+    host.put("iommu")
+    host.put("hugepages")
     assert host.snapshot() == before
 
 
 def test_the_second_run_changes_nothing_and_starts_no_tool(host: GeneratedTree) -> None:
-    host.set("iommu", "intel_iommu=on")
+    host.put("iommu", "intel_iommu=on")
     before, runs = host.snapshot(), host.runs
-    assert not host.set("iommu", "intel_iommu=on").changed
+    assert not host.put("iommu", "intel_iommu=on").changed
     assert (host.snapshot(), host.runs) == (before, runs)
 
 
 def test_check_mode_writes_nothing_and_predicts_exactly(host: GeneratedTree) -> None:
     before = host.snapshot()
-    predicted = host.set("iommu", "intel_iommu=on", check_mode=True)
+    predicted = host.put("iommu", "intel_iommu=on", check_mode=True)
     assert (host.snapshot(), host.runs) == (before, 0)
-    done = host.set("iommu", "intel_iommu=on")
+    done = host.put("iommu", "intel_iommu=on")
     assert (predicted.changed, predicted.diff, predicted.state) == (done.changed, done.diff, done.state)
 
 
@@ -108,24 +108,24 @@ def test_check_mode_writes_nothing_and_predicts_exactly(host: GeneratedTree) -> 
 def test_lesson_3_a_tool_that_fails_leaves_everything_as_it_was(host: GeneratedTree, failure: str) -> None:
     for args in ((), ("intel_iommu=on",)):
         host.failure = None
-        host.set("iommu", *args)
+        host.put("iommu", *args)
         before = host.snapshot()
         host.failure = failure
         with pytest.raises(ToolError):
-            host.set("iommu", "intel_iommu=on", "iommu=pt")
+            host.put("iommu", "intel_iommu=on", "iommu=pt")
         assert host.snapshot() == before
 
 
 def test_the_message_names_the_hosts_own_command(leap: GeneratedTree) -> None:
     leap.change(DEFAULTS, "quiet", "verbose")
     with pytest.raises(ToolError, match=r"grub2-mkconfig -o /boot/grub2/grub\.cfg not run since"):
-        leap.set("iommu", "intel_iommu=on")
+        leap.put("iommu", "intel_iommu=on")
 
 
 def test_a_value_that_a_command_computes_is_refused(leap: GeneratedTree) -> None:
     leap.change(DEFAULTS, 'GRUB_CMDLINE_LINUX_DEFAULT="', 'GRUB_CMDLINE_LINUX_DEFAULT="$(cat /x) ')
     with pytest.raises(RefusedError, match="GRUB_CMDLINE_LINUX_DEFAULT is computed"):
-        leap.set("iommu", "intel_iommu=on", check_mode=True)
+        leap.put("iommu", "intel_iommu=on", check_mode=True)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_a_transactional_system_is_read_and_refused_with_what_to_do(leap: Genera
     leap.write("usr/sbin/transactional-update", "")
     before = leap.snapshot()
     with pytest.raises(RefusedError, match="transactional-update shell"):
-        leap.set("iommu", "intel_iommu=on")
+        leap.put("iommu", "intel_iommu=on")
     assert leap.snapshot() == before
-    assert not leap.set("iommu").changed
+    assert not leap.put("iommu").changed
 
 
 @pytest.mark.parametrize("loader_type", ["grub2-bls", "systemd-boot"])
@@ -167,7 +167,7 @@ def test_enterprise_linux_without_blscfg_is_configured_the_same_way(tmp_path: Pa
     tree.change("boot/grub2/grub.cfg", "\nblscfg\n", "\nmenuentry A { linux /vmlinuz-1 root=/dev/a ro }\n")
     tree.write("usr/sbin/grub2-mkconfig", "if test -f ${sysconfdir}/default/grub ; then")
     assert isinstance(find_loader(tree.root), GrubDefaultsLoader)
-    (carrier,) = tree.set("iommu", "intel_iommu=on", check_mode=True).diff[1:]
+    (carrier,) = tree.put("iommu", "intel_iommu=on", check_mode=True).diff[1:]
     assert 'GRUB_CMDLINE_LINUX_DEFAULT="intel_iommu=on"' in carrier["after"]
 
 

@@ -23,7 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import move_into_place, write_atomic
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from tests.unit.plugins.boot_tree import GrubbyTree
+from tests.unit.plugins.grub_trees import GrubbyTree
 
 RECORDED = ["almalinux-9.2", "almalinux-9.4-upgraded", "rhel-10.0", "fedora-41"]
 ARGS = ("hugepagesz=2M", "hugepages=64", "hugepagesz=1G", "hugepages=2", "intel_iommu=on")
@@ -97,7 +97,7 @@ def test_positions_count_entries_that_people_put_before(almalinux: GrubbyTree) -
 def test_every_entry_but_the_rescue_one_gets_them_behind_what_is_there(host: GrubbyTree) -> None:
     before = host.lines()
     rescue = {path: data for path, data in host.snapshot().items() if "0-rescue" in path}
-    change = host.set("hugepages", *ARGS)
+    change = host.put("hugepages", *ARGS)
     assert change.changed
     assert change.state["reboot_required"]
     for entry in host.entries():
@@ -108,16 +108,16 @@ def test_every_entry_but_the_rescue_one_gets_them_behind_what_is_there(host: Gru
 
 def test_what_was_set_is_taken_away_without_a_trace(host: GrubbyTree) -> None:
     before = host.snapshot()
-    host.set("iommu", "intel_iommu=on")
-    host.set("hugepages", *ARGS[:4])
-    host.set("iommu")
-    host.set("hugepages")
+    host.put("iommu", "intel_iommu=on")
+    host.put("hugepages", *ARGS[:4])
+    host.put("iommu")
+    host.put("hugepages")
     assert host.snapshot() == before
 
 
 def test_only_options_lines_and_the_two_templates_change(host: GrubbyTree) -> None:
     before = host.snapshot()
-    host.set("iommu", "intel_iommu=on")
+    host.put("iommu", "intel_iommu=on")
     after = host.snapshot()
     templates = {"etc/default/grub", "etc/kernel/cmdline", "var/lib/virtfleet-passthrough/ledger.json"}
     changed = {path for path in after if before.get(path) != after[path]} - templates
@@ -127,47 +127,47 @@ def test_only_options_lines_and_the_two_templates_change(host: GrubbyTree) -> No
 
 
 def test_the_second_run_changes_nothing_and_starts_no_tool(host: GrubbyTree) -> None:
-    host.set("iommu", "intel_iommu=on")
+    host.put("iommu", "intel_iommu=on")
     before, runs = host.snapshot(), host.runs
-    assert not host.set("iommu", "intel_iommu=on").changed
+    assert not host.put("iommu", "intel_iommu=on").changed
     assert (host.snapshot(), host.runs) == (before, runs)
 
 
 def test_check_mode_writes_nothing_and_predicts_exactly(host: GrubbyTree) -> None:
     before = host.snapshot()
-    predicted = host.set("iommu", "intel_iommu=on", check_mode=True)
+    predicted = host.put("iommu", "intel_iommu=on", check_mode=True)
     assert (host.snapshot(), host.runs) == (before, 0)
-    done = host.set("iommu", "intel_iommu=on")
+    done = host.put("iommu", "intel_iommu=on")
     assert (predicted.changed, predicted.diff, predicted.state) == (done.changed, done.diff, done.state)
 
 
 def test_a_kernel_that_comes_before_the_reboot_carries_them(host: GrubbyTree) -> None:
     line = " ".join(host.next_boot().args).replace(" isolcpus=managed_irq,2-7 nohz_full=2-7", "")
-    host.set("iommu", "intel_iommu=on")
+    host.put("iommu", "intel_iommu=on")
     assert host.install_kernel("9.0.0") == f"{line} intel_iommu=on"
-    assert not host.set("iommu", "intel_iommu=on").changed
+    assert not host.put("iommu", "intel_iommu=on").changed
 
 
 def test_where_the_vendor_gives_new_kernels_their_line_ours_goes_behind_it(almalinux: GrubbyTree) -> None:
     (almalinux.base / "etc/kernel/cmdline").unlink()
     almalinux.write("usr/lib/kernel/cmdline", "root=LABEL=vendor ro\n")
     before = almalinux.snapshot()
-    almalinux.set("iommu", "intel_iommu=on")
+    almalinux.put("iommu", "intel_iommu=on")
     assert almalinux.install_kernel("9.0.0") == "root=LABEL=vendor ro intel_iommu=on"
     next((almalinux.base / almalinux.directory).glob("*-9.0.0.conf")).unlink()
-    almalinux.set("iommu")
+    almalinux.put("iommu")
     assert almalinux.snapshot() == before
 
 
 def test_what_belongs_to_init_stays_behind_ours(almalinux: GrubbyTree) -> None:
     for path in (almalinux.base / almalinux.directory).iterdir():
         path.write_text(path.read_text().replace("console=ttyS0,115200n8", "console=ttyS0,115200n8 -- splash"))
-    almalinux.set("iommu", "intel_iommu=on")
+    almalinux.put("iommu", "intel_iommu=on")
     assert almalinux.lines()[OLD_ALMALINUX].endswith("console=ttyS0,115200n8 intel_iommu=on -- splash")
 
 
 def test_lesson_13_a_menu_that_is_generated_anew_keeps_them_in_the_entries(host: GrubbyTree) -> None:
-    host.set("iommu", "intel_iommu=on")
+    host.put("iommu", "intel_iommu=on")
     host.mkconfig_before_9_3()
     assert all("intel_iommu=on" in line.split() for line in host.lines().values())
     assert "intel_iommu=on" in host.install_kernel("9.0.0").split()
@@ -175,24 +175,24 @@ def test_lesson_13_a_menu_that_is_generated_anew_keeps_them_in_the_entries(host:
 
 def test_the_file_for_new_kernels_is_never_older_than_grubs(host: GrubbyTree) -> None:
     """20-grub.install takes an older one for a sign to write all entries anew."""
-    host.set("iommu", "intel_iommu=on")
+    host.put("iommu", "intel_iommu=on")
     written = [os.stat(host.base / path).st_mtime_ns for path in ("etc/default/grub", "etc/kernel/cmdline")]
     assert written == sorted(written)
 
 
 def test_arguments_of_others_with_the_same_name_stay(almalinux: GrubbyTree) -> None:
     before = almalinux.snapshot()
-    almalinux.set("user", "console=ttyS1", "video=efifb:off")
+    almalinux.put("user", "console=ttyS1", "video=efifb:off")
     line = almalinux.lines()[OLD_ALMALINUX]
     assert line.endswith("console=tty0 console=ttyS0,115200n8 console=ttyS1 video=efifb:off")
-    almalinux.set("user")
+    almalinux.put("user")
     assert almalinux.snapshot() == before
 
 
 def test_what_somebody_adds_with_grubby_later_stays_when_ours_goes(almalinux: GrubbyTree) -> None:
-    almalinux.set("iommu", "intel_iommu=on", "iommu=pt")
+    almalinux.put("iommu", "intel_iommu=on", "iommu=pt")
     almalinux.update_all("mitigations=off")
-    almalinux.set("iommu")
+    almalinux.put("iommu")
     line = almalinux.lines()[OLD_ALMALINUX].split()
     assert line[-1] == "mitigations=off"
     assert not {"intel_iommu=on", "iommu=pt"} & set(line)
@@ -202,11 +202,11 @@ def test_what_somebody_adds_with_grubby_later_stays_when_ours_goes(almalinux: Gr
 def test_lesson_3_a_grubby_that_fails_or_reads_otherwise_changes_nothing(host: GrubbyTree, failure: str) -> None:
     for args in ((), ("intel_iommu=on",)):
         host.failure = None
-        host.set("iommu", *args)
+        host.put("iommu", *args)
         before = host.snapshot()
         host.failure = failure
         with pytest.raises(ToolError):
-            host.set("iommu", "intel_iommu=on", "iommu=pt")
+            host.put("iommu", "intel_iommu=on", "iommu=pt")
         assert host.snapshot() == before
 
 
@@ -225,7 +225,7 @@ def test_a_switch_that_breaks_off_brings_every_entry_back(
 
     monkeypatch.setattr(staged_entries, "move_into_place", break_off)
     with pytest.raises(OSError, match="Input/output error"):
-        host.set("iommu", "intel_iommu=on")
+        host.put("iommu", "intel_iommu=on")
     assert host.snapshot() == before
 
 
@@ -244,7 +244,7 @@ def test_a_disk_that_is_full_changes_nothing(host: GrubbyTree, monkeypatch: pyte
     for files in range(4):
         room = files
         with pytest.raises(OSError, match="No space left"):
-            host.set("iommu", "intel_iommu=on")
+            host.put("iommu", "intel_iommu=on")
         assert host.snapshot() == before
 
 
@@ -260,13 +260,13 @@ def test_a_template_that_cannot_be_written_changes_nothing(
 
     monkeypatch.setattr(line_file, "write_atomic", refuse)
     with pytest.raises(OSError, match="Read-only"):
-        almalinux.set("iommu", "intel_iommu=on")
+        almalinux.put("iommu", "intel_iommu=on")
     assert almalinux.snapshot() == before
 
 
 def test_what_a_run_left_that_was_cut_off_is_cleared_away(almalinux: GrubbyTree) -> None:
     almalinux.write(f"{almalinux.directory}.virtfleet-passthrough/left.conf", "title Left\nlinux /x\n")
-    almalinux.set("iommu", "intel_iommu=on")
+    almalinux.put("iommu", "intel_iommu=on")
     assert not list((almalinux.base / "boot/loader").glob("entries.*"))
     assert len(almalinux.entries()) == 3
 
@@ -274,7 +274,7 @@ def test_what_a_run_left_that_was_cut_off_is_cleared_away(almalinux: GrubbyTree)
 def test_entries_keep_owner_and_mode(almalinux: GrubbyTree) -> None:
     for path in (almalinux.base / almalinux.directory).iterdir():
         path.chmod(0o600)
-    almalinux.set("iommu", "intel_iommu=on")
+    almalinux.put("iommu", "intel_iommu=on")
     assert {path.stat().st_mode & 0o777 for path in (almalinux.base / almalinux.directory).iterdir()} == {0o600}
 
 
@@ -282,14 +282,14 @@ def test_entries_keep_owner_and_mode(almalinux: GrubbyTree) -> None:
 def test_an_entry_that_grub_would_read_otherwise_is_refused_by_name(almalinux: GrubbyTree, options: str) -> None:
     almalinux.write(f"{almalinux.directory}/odd-1.conf", f"title Odd\nlinux /vmlinuz-1\n{options}")
     with pytest.raises(RefusedError, match=r"odd-1\.conf has \d lines"):
-        almalinux.set("iommu", "intel_iommu=on")
+        almalinux.put("iommu", "intel_iommu=on")
 
 
 def test_without_grubby_entries_are_read_and_not_written(almalinux: GrubbyTree) -> None:
     (almalinux.base / almalinux.tool).unlink()
     before = almalinux.snapshot()
     with pytest.raises(HostStateError, match="install the package grubby"):
-        almalinux.set("iommu", "intel_iommu=on")
+        almalinux.put("iommu", "intel_iommu=on")
     assert almalinux.snapshot() == before
 
 

@@ -11,33 +11,23 @@ can fail in every way that a tool fails.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import (
-    ArgumentsChange,
-    set_arguments,
-)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import locked
-
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures/boot"
+from tests.unit.plugins.boot_trees import RecordedTree
 
 
-class BootTree:
-    """A copy of ``tests/fixtures/boot/<recorded>`` that may be written to."""
+class GrubTree(RecordedTree):
+    """A recorded tree with GRUB, and with ``tool`` installed."""
 
     tool = ""
 
     def __init__(self, base: Path, recorded: str) -> None:
-        shutil.copytree(FIXTURES / recorded, base, dirs_exist_ok=True)
-        self.base = base
-        self.root = Root(str(base))
+        super().__init__(base, recorded)
         self.failure: str | None = None
         self.runs = 0
         self.write(self.tool, "")
@@ -66,24 +56,13 @@ class BootTree:
         (chosen,) = [entry for entry in self.entries() if entry.default]
         return chosen
 
-    def set(self, owner: str, *args: str, check_mode: bool = False) -> ArgumentsChange:
-        with locked(self.root, check_mode) as ledger:
-            return set_arguments(self.root, self.run, ledger, owner, args, check_mode)
-
-    def run(self, argv: Sequence[str], cwd: str | None = None) -> CommandResult:
-        raise NotImplementedError
-
-    def snapshot(self) -> dict[str, bytes]:
-        files = (path for path in self.base.rglob("*") if path.is_file() and path.name != "virtfleet-passthrough.lock")
-        return {str(path.relative_to(self.base)): path.read_bytes() for path in files}
-
     def shell_variable(self, name: str) -> str:
         """As the distribution's scripts get it from ``/etc/default/grub``."""
         script = f'. {self.base}/etc/default/grub; printf %s "${name}"'
         return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
 
 
-class GrubbyTree(BootTree):
+class GrubbyTree(GrubTree):
     """A host with ``grubby`` (the script ``grubby-bls``) and ``20-grub.install``."""
 
     tool = "usr/sbin/grubby"
@@ -153,7 +132,7 @@ class GrubbyTree(BootTree):
         self.write("etc/kernel/cmdline", f"{options}\n")
 
 
-class GeneratedTree(BootTree):
+class GeneratedTree(GrubTree):
     """A host whose menu is generated from ``/etc/default/grub`` alone, by upstream's script under either name."""
 
     def __init__(self, base: Path, recorded: str) -> None:
