@@ -24,7 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.overr
     Override,
     parameter_values,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_DISPLAY, Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_list
@@ -33,11 +33,15 @@ NAME = "iommu"
 
 DEFAULTS: t.Final[t.Mapping[str, t.Any]] = {
     "passthrough_mode": False,
+    "igfx_off": False,
     "acs_override": [],
     "acs_override_accepted": False,
 }
 
+IGFX_OFF = "igfx_off"
+
 _KEYS = frozenset({"enabled", *DEFAULTS})
+INTEL_VENDOR_ID = "8086"
 _MANAGED_PARAMETERS = ("intel_iommu", "iommu", PARAMETER)
 # The parameter of the vendor whose IOMMU this is not.
 _OTHER_VENDOR: t.Final[t.Mapping[str, str]] = {INTEL: AMD_PARAMETER, AMD: INTEL_PARAMETER}
@@ -49,16 +53,17 @@ def iommu_vendor(host: HostState) -> str:
     return by_table.get(host.iommu["hardware"], host.cpu_vendor)
 
 
-def kernel_arguments(vendor: str, passthrough_mode: bool) -> list[str]:
+def kernel_arguments(vendor: str, passthrough_mode: bool, igfx_off: bool = False) -> list[str]:
     """What makes the IOMMU explicit: Intel's driver has a parameter for "on"; AMD's is on whenever the firmware
     describes the hardware and knows no such value (drivers/iommu/amd/init.c, parse_amd_iommu_options)."""
-    arguments = ["intel_iommu=on"] if vendor == INTEL else []
+    arguments = [f"{INTEL_PARAMETER}=on,{IGFX_OFF}" if igfx_off else f"{INTEL_PARAMETER}=on"] if vendor == INTEL else []
     return [*arguments, "iommu=pt"] if passthrough_mode else arguments
 
 
-def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
+def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``enabled`` (only ``true`` is a state that can be wanted), ``passthrough_mode`` (``iommu=pt``),
-    ``acs_override`` (words for ``pcie_acs_override=``), ``acs_override_accepted`` (whether its risk is)."""
+    ``igfx_off`` (Intel's integrated graphics stay outside of the IOMMU), ``acs_override`` (words for
+    ``pcie_acs_override=``), ``acs_override_accepted`` (whether its risk is)."""
     unknown = sorted(set(wanted) - _KEYS)
     if unknown:
         raise InputError(f"iommu: unknown key {unknown[0]}; expected {', '.join(sorted(_KEYS))}")
@@ -66,12 +71,17 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, _selected: t.Mapping[
     if not as_bool(wanted.get("enabled"), "iommu_enabled"):
         raise InputError("iommu_enabled: expected true, or leave it undefined to keep the IOMMU unmanaged")
     passthrough_mode = as_bool(options["passthrough_mode"], "iommu_passthrough_mode")
+    igfx_off = as_bool(options["igfx_off"], "iommu_igfx_off")
     override = Override.parse(as_list(options["acs_override"], "iommu_acs_override"))
     accepted = as_bool(options["acs_override_accepted"], "iommu_acs_override_accepted")
-    arguments = [*kernel_arguments(iommu_vendor(host), passthrough_mode), *([str(override)] if override else [])]
+    arguments = [
+        *kernel_arguments(iommu_vendor(host), passthrough_mode, igfx_off),
+        *([str(override)] if override else []),
+    ]
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
     refusals = [*judged.refusals, *_turned_off(host, judged.refusals), *_impossible(host)]
     refusals += _override_refusals(host, override, accepted)
+    refusals += _graphics_refusals(host, selected) if igfx_off else ()
     assumptions: tuple[str, ...] = ()
     pending = judged.pending_reboot or (not judged.changes and _turned_off_until_reboot(host))
     if not host.iommu["enabled"] and not refusals:
@@ -138,6 +148,20 @@ def _override_refusals(host: HostState, override: Override, accepted: bool) -> t
             f"'{override}' would do nothing: the kernel that boots next, {following['kernel']}, lacks the patch that "
             f"reads it ({following['evidence']})",
         )
+
+
+def _graphics_refusals(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> t.Iterator[Refusal]:
+    """The IOMMU unit of Intel's integrated graphics is left off, and a device behind no IOMMU goes to no guest
+    (disable_igfx_iommu in drivers/iommu/intel/iommu.c)."""
+    if iommu_vendor(host) == AMD:
+        yield Refusal(None, "iommu_igfx_off is about Intel's integrated graphics, and this host's IOMMU is AMD's")
+    for name, functions in selected.items():
+        for device in functions:
+            # On the root bus there is no other display of Intel's than the one in the processor.
+            on_root_bus = device.parent is None and device.identity.vendor_id == INTEL_VENDOR_ID
+            if on_root_bus and device.class_code.startswith(BASE_CLASS_DISPLAY):
+                reason = f"iommu_igfx_off keeps {device.address} ('{name}') out of the IOMMU, so no guest can have it"
+                yield Refusal(str(device.address), reason)
 
 
 def _override_doubt(host: HostState, override: Override) -> t.Iterator[str]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.iommu import decide
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 from tests.unit.plugins.planned_host import IOMMU_ON, host_with
@@ -281,3 +283,37 @@ def test_an_override_that_is_no_longer_wanted_goes_with_the_next_reboot() -> Non
 def test_an_override_that_cannot_be_meant_is_said(words: Any) -> None:
     with pytest.raises(InputError, match="acs_override"):
         decide({**OVERRIDE, "acs_override": words}, next_kernel(True), {})
+
+
+def test_intels_graphics_can_stay_outside() -> None:
+    wanted = {"enabled": True, "igfx_off": True}
+    written = {"ledger": {"kernel_args": {"iommu": ["intel_iommu=on"]}}, "entries": ["ro intel_iommu=on"]}
+    verdict = decide(wanted, host(**written), {})
+    assert [(change.before, change.after) for change in verdict.changes] == [
+        ("intel_iommu=on", "intel_iommu=on,igfx_off")
+    ]
+    assert (verdict.refusals, verdict.warnings) == ((), ())
+
+
+def test_graphics_outside_are_about_intels_iommu() -> None:
+    refusals = decide({"enabled": True, "igfx_off": True}, host(AMD, "ivrs"), {}).refusals
+    assert ["AMD's" in refusal.reason for refusal in refusals] == [True]
+
+
+@pytest.mark.parametrize(
+    ("parent", "vendor", "class_code", "refused"),
+    [
+        (None, "8086", "0300", True),
+        (None, "8086", "0380", True),
+        # An Arc card has ports above it, and the sound beside the graphics is no display.
+        ("0000:00:01.0", "8086", "0300", False),
+        (None, "8086", "0403", False),
+        (None, "1a03", "0300", False),
+    ],
+)
+def test_graphics_outside_go_to_no_guest(parent: str | None, vendor: str, class_code: str, refused: bool) -> None:
+    above = None if parent is None else Address.parse(parent)
+    card = Device(Address.parse("0000:00:02.0"), Identity(vendor, "4680", "0", "0"), class_code, parent=above)
+    refusals = decide({"enabled": True, "igfx_off": True}, host(), {"gpu": (card,)}).refusals
+    assert [refusal.device for refusal in refusals] == (["0000:00:02.0"] if refused else [])
+    assert decide(ON, host(), {"gpu": (card,)}).refusals == ()
