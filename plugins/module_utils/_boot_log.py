@@ -41,6 +41,20 @@ class KernelLog(t.NamedTuple):
         return False if self.complete else None
 
 
+class KernelLogReader:
+    """The log of one host, read when somebody first asks and then no more: where it is long, that takes a second."""
+
+    def __init__(self, root: Root, run: Runner) -> None:
+        self._root = root
+        self._run = run
+        self._log: KernelLog | None = None
+
+    def __call__(self) -> KernelLog:
+        if self._log is None:
+            self._log = read_kernel_log(self._root, self._run)
+        return self._log
+
+
 def read_kernel_log(root: Root, run: Runner) -> KernelLog:
     """The log of the running boot, from the journal or the kernel's buffer, whichever is complete."""
     best = ""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLog, read_kernel_log
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLog, KernelLogReader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.unknown import reported_unknown
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
@@ -55,6 +55,7 @@ def read_override_support(
     running_args: t.Sequence[str],
     next_args: t.Sequence[str],
     next_release: str,
+    read_log: KernelLogReader,
     look_into_image: bool = False,
 ) -> dict[str, t.Any]:
     """``{"running": {...}, "next_boot": {"kernel": next_release, ...}}``, each with ``requested`` (the words of the
@@ -66,7 +67,7 @@ def read_override_support(
     running_requests, next_requests = bool(parameter_values(running_args)), bool(parameter_values(next_args))
     same_kernel = next_release == root.read_word("/proc/sys/kernel/osrelease")
     ask_running = running_requests or look_into_image or (next_requests and same_kernel)
-    running = _running(root, run, running_requests) if ask_running else _NOT_ASKED
+    running = _running(root, read_log, running_requests) if ask_running else _NOT_ASKED
     following = _NOT_ASKED
     if next_requests or look_into_image:
         known = same_kernel and running.patched is not None
@@ -88,9 +89,9 @@ def _report(finding: Finding, args: t.Sequence[str]) -> dict[str, t.Any]:
     }
 
 
-def _running(root: Root, run: Runner, requested: bool) -> Finding:
+def _running(root: Root, read_log: KernelLogReader, requested: bool) -> Finding:
     if requested:
-        finding = judge_log(read_kernel_log(root, run)) or judge_environment(root.read_text("/proc/1/environ"))
+        finding = judge_log(read_log()) or judge_environment(root.read_text("/proc/1/environ"))
         if finding is not None:
             return finding
     return judge_symbols(root.read_text("/proc/kallsyms"), "/proc/kallsyms") or Finding(

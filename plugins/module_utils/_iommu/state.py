@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLogReader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import ACPI_TABLES, read_iommu
@@ -40,21 +40,24 @@ def read_iommu_state(
     boot: t.Mapping[str, t.Any],
     what_if: Override | None = None,
     look_into_kernels: bool = False,
+    read_log: KernelLogReader | None = None,
 ) -> dict[str, t.Any]:
     """What ``read_iommu`` gives, with ``platform``, ``predicted_groups``, ``prediction_differs``, ``acs_override`` and
     ``vfio_parameters``.
 
     ``boot`` is what ``read_boot_state`` gives. Groups are predicted for the command line that counts: the running one
     while the IOMMU is on, else that of the next boot; with ``what_if`` besides, as a patched kernel would form them.
-    Then, or with ``look_into_kernels``, the kernels are looked into for the override's patch as well.
+    Then, or with ``look_into_kernels``, the kernels are looked into for the override's patch as well. ``read_log`` is
+    for callers that need the log themselves.
     """
+    read_log = read_log or KernelLogReader(root, run)
     running, following = boot["running"], boot["next_boot"]
     iommu = read_iommu(root, devices, running)
     look = look_into_kernels or what_if is not None
-    support = read_override_support(root, run, running, following, _next_release(root, boot), look)
+    support = read_override_support(root, run, running, following, _next_release(root, boot), read_log, look)
     counts, arguments = ("running", running) if iommu["enabled"] else ("next_boot", following)
     override = Override.from_command_line(arguments) if support[counts]["effective"] else None
-    platform = read_platform(root, run, devices)
+    platform = read_platform(root, read_log, devices)
     covered = {device.address for device in devices if device.iommu_group is not None}
     left_out = {device.address for device in devices} - covered if iommu["enabled"] else set()
     predicted = predict_groups(devices, platform, override, left_out)
@@ -72,12 +75,12 @@ def read_iommu_state(
     }
 
 
-def read_platform(root: Root, run: Runner, devices: t.Iterable[Device]) -> Platform:
+def read_platform(root: Root, read_log: KernelLogReader, devices: t.Iterable[Device]) -> Platform:
     """The kernel's log is read only where a device's isolation depends on what stands there."""
     asked = any(depends_on_pch_workaround(device) for device in devices)
     return Platform(
         ivrs=root.exists(f"{ACPI_TABLES}/IVRS"),
-        pch_workaround=read_kernel_log(root, run).says(PCH_WORKAROUND_MESSAGE) if asked else None,
+        pch_workaround=read_log().says(PCH_WORKAROUND_MESSAGE) if asked else None,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLogReader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import LedgerDeniedError
@@ -41,7 +41,7 @@ _NOT_ROOT = (
 def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
     """Body of the module that the action plugin ``host_plan`` runs on the host."""
     root = Root(module.params["root"])
-    state = read_host(root, run, module.params["wanted"], module.params["components"])
+    state = read_host(root, run, module.params["wanted"], module.params["components"], module.params["bootloader"])
     return Result(data={"state": state, "effective_uid": os.geteuid()})
 
 
@@ -53,7 +53,8 @@ def groups_facts(module: AnsibleModule, run: Runner) -> Result:
     if os.geteuid() != 0:
         warnings.append(_NOT_ROOT)
     reading = read_functions(root, ledger, names=True)
-    iommu = read_iommu_state(root, run, reading.devices, read_boot_state(root, ledger), what_if)
+    read_log = KernelLogReader(root, run)
+    iommu = read_iommu_state(root, run, reading.devices, read_boot_state(root, ledger), what_if, read_log=read_log)
     around = Surroundings(
         devices=reading.devices,
         dependencies=read_dependencies(root, reading.devices),
@@ -62,7 +63,7 @@ def groups_facts(module: AnsibleModule, run: Runner) -> Result:
     )
     facts = {
         **iommu,
-        "log": read_log_evidence(read_kernel_log(root, run).text).to_json(),
+        "log": read_log_evidence(read_log().text).to_json(),
         "gaps": [*reading.gaps, *iommu["gaps"], *warnings],
         "devices": [{**device.to_json(), "verdict": verdict(device, around).to_json()} for device in reading.devices],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLogReader, read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.override_support import read_override_support
@@ -47,7 +47,8 @@ class Host:
         look_into_image: bool = False,
     ) -> list[tuple[bool | None, bool | None]]:
         """``(patched, effective)`` of the running kernel and of the next."""
-        report = read_override_support(self.root, no_programs, running, following, release, look_into_image)
+        log = KernelLogReader(self.root, no_programs)
+        report = read_override_support(self.root, no_programs, running, following, release, log, look_into_image)
         for state in report.values():
             assert state["evidence"]
         assert report["next_boot"]["kernel"] == release
@@ -91,7 +92,8 @@ def test_the_log_counts_before_the_symbols(host: Host) -> None:
 
 def test_a_patched_kernel_that_cannot_read_the_words_enables_nothing(host: Host) -> None:
     host.write("/proc/kallsyms", PATCHED_SYMBOLS)
-    report = read_override_support(host.root, no_programs, ["pcie_acs_override=all,id:8086;a12f"], [], RELEASE)
+    log = KernelLogReader(host.root, no_programs)
+    report = read_override_support(host.root, no_programs, ["pcie_acs_override=all,id:8086;a12f"], [], RELEASE, log)
     assert report["running"]["requested"] == ["all", "id:8086;a12f"]
     assert (report["running"]["patched"], report["running"]["effective"]) == (True, False)
 
