@@ -12,6 +12,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import (
     check_components,
@@ -56,6 +57,7 @@ class ActionModule(ActionBase):
                 "wanted": {"type": "dict", "required": True},
                 "components": {"type": "list", "elements": "str"},
                 "root": {"type": "path", "default": "/"},
+                "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
             }
         )
         return dict(arguments)

@@ -84,3 +84,18 @@ options:
     type: path
     default: /
 """
+
+    BOOTLOADER = r"""
+options:
+  bootloader:
+    description:
+      - The boot loader that boots this machine.
+      - V(auto) tells it from what started the running kernel (EFI variables, C(/proc/cmdline)) and from what is
+        configured, and fails with what was looked for when unsure. A name decides then; it is refused where another
+        boot loader is certain.
+      - V(grub) is GRUB with a menu that C(grub-mkconfig) generates; V(grub-bls) is GRUB with Boot Loader Specification
+        entries (Fedora, Enterprise Linux), whose arguments C(grubby) shows.
+    type: str
+    choices: [auto, extlinux, grub, grub-bls, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
+    default: auto
+"""

@@ -24,14 +24,15 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.reads
   - virtfleet.passthrough._attributes.root
+  - virtfleet.passthrough._attributes.bootloader
 options:
   wanted:
     description:
       - Component to what is wanted of it, in the form of the roles' variables without their prefix.
       - A component that is not in it or null is unmanaged, nothing of it is read or judged.
       - An option that is null has its default.
-      - Components are V(iommu), V(vfio), V(hugepages), V(cpu_isolation), V(initramfs), V(libvirt_host) and
-        V(libvirt_domains).
+      - Components are V(iommu), V(vfio), V(hugepages), V(cpu_isolation), V(kernel_arguments), V(initramfs),
+        V(libvirt_host) and V(libvirt_domains).
     type: dict
     required: true
   components:
@@ -130,6 +131,7 @@ boot_id:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.reading import read_for_plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
 
@@ -140,6 +142,7 @@ def main() -> None:
             "wanted": {"type": "dict", "required": True},
             "components": {"type": "list", "elements": "str"},
             "root": {"type": "path", "default": "/"},
+            "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },
         supports_check_mode=True,
     )

@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.writes
+  - virtfleet.passthrough._attributes.bootloader
 options:
   args:
     description:
@@ -62,17 +63,6 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  bootloader:
-    description:
-      - The boot loader that boots this machine.
-      - V(auto) tells it from what started the running kernel (EFI variables, C(/proc/cmdline)) and from what is
-        configured, and fails with what was looked for when unsure. A name decides then; it is refused where another
-        boot loader is certain.
-      - V(grub) is GRUB with a menu that C(grub-mkconfig) generates; V(grub-bls) is GRUB with Boot Loader Specification
-        entries (Fedora, Enterprise Linux), whose arguments C(grubby) shows.
-    type: str
-    choices: [auto, extlinux, grub, grub-bls, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
-    default: auto
   kernels:
     description:
       - For which kernels. V(all) is every installed kernel and every one installed later.

@@ -22,13 +22,7 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.reads
   - virtfleet.passthrough._attributes.root
-options:
-  bootloader:
-    description:
-      - The boot loader that boots this machine. V(auto) detects it and fails with what was looked for when unsure.
-    type: str
-    choices: [auto, extlinux, grub, grub-bls, proxmox-boot-tool, rpm-ostree, systemd-boot, unified-kernel]
-    default: auto
+  - virtfleet.passthrough._attributes.bootloader
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
 """

@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.writes
+  - virtfleet.passthrough._attributes.bootloader
 options:
   devices:
     description:
@@ -211,6 +212,7 @@ refusals:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import METHODS, bind
 
@@ -237,6 +239,7 @@ def main() -> None:
             "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
             "exclusive": {"type": "bool", "default": False},
             "allow": {"type": "list", "elements": "str", "default": []},
+            "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },
         supports_check_mode=True,
     )

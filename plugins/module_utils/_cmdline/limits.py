@@ -23,9 +23,23 @@ MAX_LINE_BYTES: t.Final = 2047
 _DISK_AND_DIRECTORY: t.Final = len("BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz- ")
 
 
-def line_size(entry: Entry) -> int:
-    """How many bytes the kernel is given for ``entry``, with an allowance for what the loader adds."""
-    return len(" ".join(entry.args).encode()) + _DISK_AND_DIRECTORY + len(entry.kernel.encode())
+def line_size(args: t.Iterable[str], kernel: str) -> int:
+    """How many bytes the kernel is given for ``args``, with an allowance for what the loader adds."""
+    return len(" ".join(args).encode()) + _DISK_AND_DIRECTORY + len(kernel.encode())
+
+
+def too_long(title: str, kernel: str, before: t.Iterable[str], after: t.Iterable[str]) -> str | None:
+    """Why the line of the entry ``title`` cannot become ``after``; ``None`` if it can.
+
+    Only where the line grows: taking something away must always be possible.
+    """
+    size = line_size(after, kernel)
+    if size <= MAX_LINE_BYTES or size <= line_size(before, kernel):
+        return None
+    return (
+        f"the command line of '{title}' would be {size} bytes long with what the boot loader adds; the kernel reads "
+        f"{MAX_LINE_BYTES} and drops the rest without a word: shorten it"
+    )
 
 
 def refuse_init_arguments(entries: t.Iterable[Entry], settings: str) -> None:

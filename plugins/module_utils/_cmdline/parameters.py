@@ -52,6 +52,11 @@ def conflicts(foreign: t.Sequence[str], wanted: t.Sequence[str]) -> list[tuple[s
     return [(their.text, our.text) for our in ours for their in theirs if _contradict(their, our)]
 
 
+def owners_contradict(token: str, owner: str, theirs: str, other: str) -> str:
+    """The words in which the plan and the writer refuse two owners' tokens beside each other."""
+    return f"'{token}' (wanted by {owner}) contradicts '{theirs}' of the owner {other}: take one of them away"
+
+
 def _contradict(one: Token, other: Token) -> bool:
     if one.name != other.name or one.value == other.value or _ACCUMULATES.fullmatch(one.name):
         return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import in_order
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import find_loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.ostree_line import DEPLOYMENT
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import Token, split
@@ -82,16 +82,25 @@ def _comparable(next_boot: t.Sequence[str], running: t.Sequence[str]) -> tuple[l
     return planned, [token for token in given if token.name not in added]
 
 
-def read_boot_state(root: Root, ledger: Ledger) -> dict[str, t.Any]:
+def read_boot_state(root: Root, ledger: Ledger, bootloader: str = AUTO) -> dict[str, t.Any]:
     """What the plan needs besides: ``reason`` why no loader was recognised (``bootloader`` is ``None`` then), and
     ``intact``: whether the files that carry our part are as we wrote them. ``obstacle`` says why our part could not
-    be written, ``None`` if it can."""
+    be written, ``None`` if it can. ``carriage`` is the loader's :class:`Carriage`, ``None`` without one.
+
+    ``bootloader`` is as :func:`find_loader` takes it, which raises :class:`InputError` for another than boots this
+    machine.
+    """
     owners = ledger.section("kernel_args")
     try:
-        loader: Loader = find_loader(root)
+        loader: Loader = find_loader(root, bootloader)
     except HostStateError as exc:
-        return {**describe(root, owners, (), None), "reason": str(exc), "intact": True, "obstacle": None}
-    state = {**describe(root, owners, loader.entries(), loader.name), "reason": None}
+        unknown = {"reason": str(exc), "intact": True, "obstacle": None, "carriage": None}
+        return {**describe(root, owners, (), None), **unknown}
+    state = {
+        **describe(root, owners, loader.entries(), loader.name),
+        "reason": None,
+        "carriage": loader.carriage.to_json(),
+    }
     arguments = in_order(owners)
     try:
         carriers = loader.preview(ledger, arguments)

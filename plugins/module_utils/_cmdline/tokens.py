@@ -158,7 +158,7 @@ def kernel_part_length(line: t.Iterable[str | Token]) -> int:
 def check_argument(argument: str) -> str:
     """Give back one argument in its canonical form; refuse what the kernel would not read as it is meant.
 
-    What a boot loader can carry of these is its own to say (``Loader.carries``).
+    What a boot loader can carry of these is its own to say (``Loader.carriage``).
     """
     token = Token.parse(argument)
     if not _PRINTABLE.fullmatch(argument):

@@ -19,11 +19,15 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.blo
     with_block,
     without_block,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.carriage import cannot_carry
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.huge_pages import ignored_huge_pages
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import MAX_LINE_BYTES, line_size
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import too_long
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.parameters import conflicts
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.parameters import (
+    conflicts,
+    owners_contradict,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import describe
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import check_argument, find_block
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
@@ -43,10 +47,16 @@ class ArgumentsChange:
 
 
 def set_arguments(
-    root: Root, run: Runner, ledger: Ledger, owner: str, args: t.Sequence[str], check_mode: bool
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    owner: str,
+    args: t.Sequence[str],
+    check_mode: bool,
+    bootloader: str = AUTO,
 ) -> ArgumentsChange:
     """:func:`set_owners` for one owner."""
-    return set_owners(root, run, ledger, {owner: args}, check_mode)
+    return set_owners(root, run, ledger, {owner: args}, check_mode, bootloader)
 
 
 def set_owners(
@@ -132,20 +142,16 @@ def _write(run: Runner, ledger: Ledger, loader: Loader, target: _Target) -> tupl
 
 def _refuse_what_cannot_be_carried(loader: Loader, owner: str, args: t.Sequence[str]) -> None:
     for argument in args:
-        reason = loader.carries(argument)
+        reason = loader.carriage.refuses(argument)
         if reason is not None:
-            raise RefusedError(f"kernel argument '{argument}' (wanted by {owner}): {reason}")
+            raise RefusedError(cannot_carry(argument, owner, reason))
 
 
 def _refuse_long_lines(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> None:
-    """Only where the line grows: taking something away must always be possible."""
     for old, new in zip(before, after):
-        size = line_size(new)
-        if size > MAX_LINE_BYTES and size > line_size(old):
-            raise RefusedError(
-                f"the command line of '{new.title}' would be {size} bytes long with what the boot loader adds; the "
-                f"kernel reads {MAX_LINE_BYTES} and drops the rest without a word: shorten it"
-            )
+        reason = too_long(new.title, new.kernel, old.args, new.args)
+        if reason is not None:
+            raise RefusedError(reason)
 
 
 def _lost_huge_pages(entries: t.Iterable[Entry], new: t.Sequence[str]) -> tuple[str, ...]:
@@ -168,9 +174,7 @@ def _refuse_conflicts(
     wanted = owners[owner]
     for other, args in owners.items():
         for theirs, token in conflicts(args if other != owner else (), wanted):
-            raise RefusedError(
-                f"'{token}' (wanted by {owner}) contradicts '{theirs}' of the owner {other}: take one of them away"
-            )
+            raise RefusedError(owners_contradict(token, owner, theirs, other))
     for entry in entries:
         if not entry.takes_arguments:
             continue

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import machine
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu import state as cpu_state
@@ -38,6 +40,7 @@ READERS: t.Final[t.Mapping[str, ReadState]] = {
     "vfio": vfio_state.read_state,
     "hugepages": pages.read_state,
     "cpu_isolation": cpu_state.read_state,
+    "kernel_arguments": machine.read_state,
     "initramfs": initramfs_state.read_state,
     "libvirt_host": libvirt_state.read_host_state,
     "libvirt_domains": libvirt_state.read_domains_state,
@@ -51,14 +54,18 @@ _ALSO_READ: t.Final[t.Mapping[str, tuple[str, ...]]] = {
 
 
 def read_host(
-    root: Root, run: Runner, wanted: t.Mapping[str, t.Any], components: t.Collection[str] | None = None
+    root: Root,
+    run: Runner,
+    wanted: t.Mapping[str, t.Any],
+    components: t.Collection[str] | None = None,
+    bootloader: str = AUTO,
 ) -> dict[str, t.Any]:
     """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``, or not in
-    ``components`` where that is given."""
+    ``components`` where that is given. ``bootloader`` is as ``read_boot_state`` takes it."""
     ledger = Ledger.read(root)
     reading = read_functions(root, ledger, names=True)
     devices = reading.devices
-    boot = read_boot_state(root, ledger)
+    boot = read_boot_state(root, ledger, bootloader)
     override_wanted = bool((wanted.get("iommu") or {}).get("acs_override"))
     iommu = read_iommu_state(root, run, devices, boot, look_into_kernels=override_wanted)
     judged = [name for name in wanted if components is None or name in components]

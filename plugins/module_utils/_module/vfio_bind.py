@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -66,10 +67,12 @@ def bind(
     run: Runner,
     root: Root | None = None,
     write: AttributeWriter | None = None,
-    set_args: SetArguments = set_arguments,
+    set_args: SetArguments | None = None,
 ) -> Result:
     """Body of ``vfio_bind``; what comes after ``run`` is there for tests."""
     root = root or Root()
+    bootloader: str = module.params["bootloader"]
+    set_args = set_args or functools.partial(set_arguments, bootloader=bootloader)
     request = parse_request(module.params)
     bus = Bus(root, run, write or attribute_writer(root))
     with locked(root, module.check_mode) as ledger:
@@ -78,7 +81,7 @@ def bind(
             devices=devices,
             dependencies=read_dependencies(root, devices),
             builtin_drivers=builtin_drivers(root, root.listdir(DRIVERS)),
-            iommu=read_iommu_state(root, run, devices, read_boot_state(root, ledger)),
+            iommu=read_iommu_state(root, run, devices, read_boot_state(root, ledger, bootloader)),
         )
         plan = binding.make_plan(root, ledger, request, around)
         moved = _moves(root, plan)

@@ -20,10 +20,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
     hugepages,
     initramfs,
     iommu,
+    kernel_arguments,
     libvirt_domains,
     libvirt_host,
     vfio,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.command_line import line_refusals
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
     REFUSED,
@@ -53,6 +55,7 @@ COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
     "vfio": vfio.decide,
     "hugepages": hugepages.decide,
     "cpu_isolation": cpu_isolation.decide,
+    "kernel_arguments": kernel_arguments.decide,
     "initramfs": initramfs.decide,
     "libvirt_host": libvirt_host.decide,
     "libvirt_domains": libvirt_domains.decide,
@@ -124,6 +127,8 @@ def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Coll
     if refusals and "vfio" in verdicts:
         present = verdicts["vfio"]
         verdicts["vfio"] = dataclasses.replace(present, refusals=(*refusals, *present.refusals))
+    for name, more in line_refusals(host, verdicts).items():
+        verdicts[name] = dataclasses.replace(verdicts[name], refusals=(*verdicts[name].refusals, *more))
     if "libvirt_domains" in verdicts and verdicts["libvirt_domains"].status != REFUSED:
         present = verdicts["libvirt_domains"]
         warnings = _domains_far_apart(wanted, host, selected, verdicts.get("hugepages", Verdict()))

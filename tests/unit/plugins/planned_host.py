@@ -65,6 +65,7 @@ def host_with(
             "bootloader": "grub",
             "intact": True,
             "obstacle": None,
+            "carriage": {"reason": "the configuration is read by a shell", "blanks": True, "apart": {}},
         },
         dependencies=(),
         ledger=Ledger({"schema": 1, **(ledger or {})}),

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.hugepages import TIMINGS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.kernel_arguments import OPTIONS, TSC
 
 PASSTHROUGH = "ansible_collections.virtfleet.passthrough.plugins"
 ROLES = Path(__file__).parents[3] / "roles"
@@ -68,6 +70,28 @@ def test_a_components_role_has_the_plans_defaults(component: str) -> None:
 def test_a_components_module_has_the_plans_defaults(name: str) -> None:
     documented = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.{name}").DOCUMENTATION)["options"]
     assert {option: documented[option].get("default") for option in planned(name)} == dict(planned(name))
+
+
+def test_a_roles_choices_are_those_of_the_code() -> None:
+    offered = options("kernel_arguments")
+    assert tuple(offered["kernel_arguments_bootloader"]["choices"]) == BOOTLOADERS
+    assert tuple(offered["kernel_arguments_tsc"]["choices"]) == TSC
+    assert {f"kernel_arguments_{name}" for name in (*OPTIONS, "bootloader")} == set(offered)
+
+
+@pytest.mark.parametrize("role", ["plan", "kernel_arguments", "vfio", "verify", "revert"])
+def test_everything_that_reads_or_writes_the_command_line_is_told_the_boot_loader(role: str) -> None:
+    modules = {f"virtfleet.passthrough.{name}" for name in ("host_plan", "kernel_cmdline", "vfio_bind")}
+    found = list(module_calls(load(role, "tasks/main.yml"), modules))
+    assert found
+    assert [call for call in found if "kernel_arguments_bootloader" not in call.get("bootloader", "")] == []
+
+
+def module_calls(tasks: list[dict[str, Any]], modules: set[str]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        for part in ("block", "rescue", "always"):
+            yield from module_calls(task.get(part, []), modules)
+        yield from (task[name] for name in modules & set(task))
 
 
 def test_the_module_offers_the_plans_timings() -> None:

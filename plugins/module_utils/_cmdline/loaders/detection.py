@@ -154,7 +154,11 @@ def _none(started: Started, found: t.Sequence[Known], looked_for: t.Sequence[str
 
 def _unclear(started: Started, candidates: t.Sequence[Known]) -> str:
     supported = [f"bootloader: {known.name}" for known in candidates if known.supported]
-    hint = f" Say which one it is with {' or '.join(supported)}." if supported else ""
+    hint = (
+        f" Say which one it is with {' or '.join(supported)}; of roles: kernel_arguments_bootloader."
+        if supported
+        else ""
+    )
     return (
         f"It is unclear whether {_names(candidates)} boots this machine: each is configured here, and "
         f"{started.evidence}. The kernel command line is left alone.{hint}"

@@ -15,10 +15,12 @@ Nothing tells the two apart, so that with this loader recovery entries carry our
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.carriage import Carriage
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.extlinux_menu import parse_entries
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import refuse_init_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
@@ -72,10 +74,10 @@ class ExtlinuxLoader(Loader):
         self._root = root
         self._has_drop_ins = any(DROP_INS in (root.read_text(path) or "") for path in _SETTINGS_READERS)
 
-    def carries(self, argument: str) -> str | None:
-        if argument.startswith("quiet"):
-            return "u-boot-update takes 'quiet' out of its recovery entries: set it in /etc/default/u-boot yourself"
-        return super().carries(argument)
+    @property
+    def carriage(self) -> Carriage:
+        advice = "u-boot-update takes 'quiet' out of its recovery entries: set it in /etc/default/u-boot yourself"
+        return dataclasses.replace(super().carriage, apart={"quiet": advice})
 
     def entries(self) -> tuple[Entry, ...]:
         return parse_entries(self._root.read_text(CONFIGURATION) or "")
@@ -167,7 +169,7 @@ def _drop_in(arguments: t.Sequence[str]) -> _owned.OwnedFile:
 
 
 def render_drop_in(arguments: t.Sequence[str]) -> bytes:
-    """The shell fragment that ``u-boot-update`` sources; ``carries`` was asked: they need no quoting.
+    """The shell fragment that ``u-boot-update`` sources; ``carriage`` was asked: they need no quoting.
 
     Where nothing set the variable, the tool would take ``/etc/kernel/cmdline``, or ``ro quiet``, and with that file
     the root file system as well. The fragment sets the variable, so it has to do the same before.

@@ -11,12 +11,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.carriage import Carriage
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.grub_generated import (
     DEFAULTS,
     GeneratedMenu,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import is_plain_in_quotes
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -36,14 +36,14 @@ class GrubMkconfigLoader(Loader):
         self._root = root
         self._menu = menu
 
-    def carries(self, argument: str) -> str | None:
+    @property
+    def carriage(self) -> Carriage:
         # GRUB puts quotes around a word with blanks again (grub-core/lib/cmdline.c); "$", "\\" and the like would be
         # read by the shell, by grub-mkconfig's scripts and by GRUB's own language, each in another way.
-        if is_plain_in_quotes(argument):
-            return None
-        return (
+        return Carriage(
             "a shell, grub-mkconfig's scripts and GRUB's own language read the configuration before the kernel, so "
-            "that only letters, digits, blanks in double quotes and _ . , : = @ % + / - arrive as written"
+            "that only letters, digits, blanks in double quotes and _ . , : = @ % + / - arrive as written",
+            blanks=True,
         )
 
     def entries(self) -> tuple[Entry, ...]:
@@ -86,7 +86,7 @@ def _restore_drop_in(root: Root, ledger: Ledger, before: bytes | None) -> None:
 
 
 def render_drop_in(arguments: t.Sequence[str]) -> bytes:
-    """The shell fragment that ``grub-mkconfig`` sources. ``carries`` was asked: only double quotes need care."""
+    """The shell fragment that ``grub-mkconfig`` sources. ``carriage`` was asked: only double quotes need care."""
     text = " ".join(arguments).replace('"', '\\"')
     return (
         "# Written by virtfleet.passthrough (module kernel_cmdline); changes are undone by its revert playbook.\n"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import is_plain
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.carriage import Carriage
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -53,14 +53,11 @@ class Loader(t.Protocol):
 
     name: str
 
-    def carries(self, argument: str) -> str | None:
-        """Why this loader's configuration cannot carry ``argument``, which the kernel could read; ``None`` if it can.
-
-        The default suits every configuration that a shell or a script language reads.
-        """
-        if is_plain(argument):
-            return None
-        return (
+    @property
+    def carriage(self) -> Carriage:
+        """Which arguments this loader's configuration can carry. The default suits every configuration that a shell or
+        a script language reads."""
+        return Carriage(
             f"more than the kernel reads the configuration of {self.name}, so that only letters, digits and "
             "_ . , : = @ % + / - arrive as written; blanks, quotes and other characters are not supported there"
         )

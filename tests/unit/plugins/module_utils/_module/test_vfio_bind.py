@@ -89,6 +89,7 @@ def call(
     empty: dict[str, t.Any] = {**dict.fromkeys(names), "allow": []}
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
+    defaults["bootloader"] = "auto"
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -446,3 +447,8 @@ def test_a_key_that_permits_nothing_is_named(kernel: FakeKernel, where: str) -> 
     device = {"address": FIRST, "allow": keys} if where == "device" else FIRST
     with pytest.raises(InputError, match="no key 'management-nic': expected any of bmc, "):
         call(kernel, device, allow=keys if where == "all" else [])
+
+
+def test_the_boot_loader_that_is_named_is_the_one_that_is_read(kernel: FakeKernel) -> None:
+    with pytest.raises(InputError, match="bootloader=extlinux, but there is no sign of it"):
+        call(kernel, FIRST, bootloader="extlinux")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,22 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
     UNIFIED_KERNEL,
     Started,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from tests.unit.plugins.efi_variables import MAC, file_path, load_option, set_boot_current, set_loader_variable
 from tests.unit.plugins.host_tree import HostTree
 
 
 def nothing(root: Root, looked_for: list[str]) -> Loader | None:
     raise AssertionError("the decision reads nothing")
+
+
+def no_program(argv: Sequence[str], cwd: str | None = None) -> CommandResult:
+    raise AssertionError(f"{argv} was started")
 
 
 BY_GRUB = Known("grub", nothing, frozenset({GRUB}))
@@ -126,9 +135,12 @@ def test_grub_left_on_the_disk_of_a_machine_that_another_program_boots_is_refuse
 def test_an_unclear_case_names_the_option_that_decides_it(tmp_path: Path) -> None:
     tree = grub_tree(tmp_path, "root=/dev/vda2")
     tree.write("/boot/refind_linux.conf", "")
-    with pytest.raises(HostStateError, match=r"unclear whether grub or rEFInd.*bootloader: grub\.$"):
+    with pytest.raises(HostStateError, match=r"unclear whether grub or rEFInd.*bootloader: grub; of roles: kernel_arg"):
         find_loader(tree.root)
     assert find_loader(tree.root, "grub").name == "grub"
+    assert read_boot_state(tree.root, Ledger())["bootloader"] is None
+    assert read_boot_state(tree.root, Ledger(), "grub")["bootloader"] == "grub"
+    assert read_host(tree.root, no_program, {}, bootloader="grub")["boot"]["bootloader"] == "grub"
 
 
 def test_every_name_of_the_option_is_of_a_loader(tmp_path: Path) -> None:
