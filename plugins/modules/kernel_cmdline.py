@@ -26,6 +26,7 @@ description:
   - C(intel_iommu), C(amd_iommu), C(iommu) and C(pci) take lists of words and add them up over several occurrences, so
     that C(pci=realloc) beside somebody else's C(pci=noaer) does what C(pci=noaer,realloc) would. Only words that
     exclude each other contradict, such as C(on) and C(off). Nothing is merged into somebody else's token.
+  - Of a unified kernel image the line inside of it is changed. What addons (C(*.addon.efi)) put behind it stays there.
   - A line that gets longer than the 2047 bytes that the kernel reads is refused.
 extends_documentation_fragment:
   - virtfleet.passthrough._attributes

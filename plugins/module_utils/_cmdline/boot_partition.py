@@ -12,6 +12,7 @@ import fnmatch
 import os
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.install_conf import install_settings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import read_mounts
 
@@ -23,6 +24,12 @@ LOADER_CONF = "loader/loader.conf"
 IMAGES = "EFI/Linux"
 
 
+def mount_points(root: Root) -> tuple[str, ...]:
+    """:data:`MOUNT_POINTS`, after the one that kernel-install(8) was told (``BOOT_ROOT`` in install.conf)."""
+    told = install_settings(root).get("BOOT_ROOT", "").rstrip("/")
+    return tuple(dict.fromkeys((told, *MOUNT_POINTS))) if told.startswith("/") else MOUNT_POINTS
+
+
 def find_boot_partitions(root: Root) -> list[str]:
     """Mount points that hold entries or unified images, each partition once.
 
@@ -30,7 +37,7 @@ def find_boot_partitions(root: Root) -> list[str]:
     entries for GRUB, which no EFI loader sees.
     """
     holding: dict[str, str] = {}
-    for point in MOUNT_POINTS:
+    for point in mount_points(root):
         if root.listdir(f"{point}/{ENTRIES}") or listdir_no_case(root, point, IMAGES)[1]:
             holding.setdefault(os.path.realpath(root.path(point)), point)
     mounted = {mount.point for mount in read_mounts(root)}

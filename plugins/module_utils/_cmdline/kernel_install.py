@@ -22,27 +22,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 
 CMDLINE = "/etc/kernel/cmdline"
 _VENDOR_CMDLINE = "/usr/lib/kernel/cmdline"
-_CONFIGURATIONS: t.Final[tuple[str, ...]] = (
-    *("/usr/lib/kernel/install.conf", "/usr/local/lib/kernel/install.conf"),
-    *("/run/kernel/install.conf", "/etc/kernel/install.conf"),
-)
-_DROP_INS = ("/usr/lib/kernel/install.conf.d", "/run/kernel/install.conf.d", "/etc/kernel/install.conf.d")
 # What kernel-install leaves out where it has to take the running kernel's line.
 _ADDED_BY_LOADERS = ("BOOT_IMAGE=", "initrd=")
-
-
-def install_settings(root: Root) -> dict[str, str]:
-    """``layout``, ``uki_generator``, … of ``install.conf``: one place holds, and drop-ins win over it."""
-    settings: dict[str, str] = {}
-    # In the order of their weight: only the weightiest is read.
-    main = [path for path in _CONFIGURATIONS if root.exists(path)][-1:]
-    drop_ins = {name: f"{directory}/{name}" for directory in _DROP_INS for name in root.listdir(directory)}
-    for path in (*main, *(drop_ins[name] for name in sorted(drop_ins) if name.endswith(".conf"))):
-        for line in (root.read_text(path) or "").splitlines():
-            key, equals, value = line.strip().partition("=")
-            if equals and not key.startswith("#"):
-                settings[key.strip()] = value.strip().strip("\"'")
-    return settings
 
 
 def template(root: Root, ledger: Ledger, entries: t.Sequence[Entry]) -> LineFile:
@@ -54,6 +35,6 @@ def template(root: Root, ledger: Ledger, entries: t.Sequence[Entry]) -> LineFile
     vendor = root.read_text(_VENDOR_CMDLINE)
     if vendor is not None:
         return LineFile(CMDLINE, when_missing=tuple(split(vendor)))
-    present = next((entry.args for entry in entries if entry.default), ())
+    present = next((entry.own_args for entry in entries if entry.default), ())
     others = without_block(present, recorded_blocks(ledger))
     return LineFile(CMDLINE, when_missing=tuple(token for token in others if not token.startswith(_ADDED_BY_LOADERS)))

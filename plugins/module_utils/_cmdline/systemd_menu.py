@@ -17,6 +17,7 @@ import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import boot_partition
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.addons import added_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry, is_entry_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls_order import in_specification_order
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.firmware import (
@@ -139,13 +140,16 @@ def _type2_items(root: Root, point: str, machine: _Machine) -> t.Iterator[MenuIt
             continue
         stem = name[: -len(_IMAGE_SUFFIX)]
         release = _parse_os_release(image.text(".osrel") or "")
-        args = tuple(split(image.text(".cmdline") or ""))
+        own = split(image.text(".cmdline") or "")
+        added = added_arguments(root, point, name, image)
+        args = (*own, *added)
         entry = Entry(
             kernel=image.text(".uname") or stem,
             title=release.get("PRETTY_NAME") or stem,
             args=args,
             rescue=not RESCUE_ARGUMENTS.isdisjoint(args),
             managed=machine.owns(None, args),
+            shared_tail=len(added) or None,
         )
         yield MenuItem(point, f"{directory}/{name}", _as_source(stem, release), entry, image)
 
@@ -201,7 +205,7 @@ def _loader_conf(root: Root) -> dict[str, str]:
     """``loader.conf``, which is read from the EFI system partition even where all entries are on another; of two
     lines with one key the last holds."""
     settings: dict[str, str] = {}
-    for point in boot_partition.MOUNT_POINTS:
+    for point in boot_partition.mount_points(root):
         for line in (root.read_text(f"{point}/{boot_partition.LOADER_CONF}") or "").splitlines():
             key, _blank, value = line.strip().replace("\t", " ").partition(" ")
             if value.strip() and not key.startswith("#"):

@@ -19,7 +19,7 @@ import shutil
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.firmware import read_firmware
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.kernel_install import install_settings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.install_conf import install_settings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.portable_executable import PeFile, read_pe
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked

@@ -188,8 +188,8 @@ def _refuse_conflicts(
 def _with_block(entry: Entry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> Entry:
     if not entry.takes_arguments and entry.shared_tail is None:
         return entry
-    end = len(entry.args) - (entry.shared_tail or 0)
-    return dataclasses.replace(entry, args=(*with_block(entry.args[:end], blocks, new), *entry.args[end:]))
+    own = entry.own_args
+    return dataclasses.replace(entry, args=(*with_block(own, blocks, new), *entry.args[len(own) :]))
 
 
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:

@@ -154,7 +154,9 @@ class _Change:
             images = [image for item, image, _entry in wanted if os.path.dirname(item.path) == directory]
             unified_image.check_space(self.root, directory, self.work, images)
         for item, image, entry in wanted:
-            self.images[item.path] = unified_image.build(self.root, self.run, item.path, image, entry.args, self.work)
+            self.images[item.path] = unified_image.build(
+                self.root, self.run, item.path, image, entry.own_args, self.work
+            )
             shutil.copyfile(image.path, self._kept(item))
 
     def switch(self, differing: t.Sequence[tuple[MenuItem, Entry]]) -> None:

@@ -18,13 +18,24 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loa
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.grub_mkconfig import (
     GrubMkconfigLoader,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
+    Loader,
+    Unsupported,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 
-def detect(root: Root, looked_for: list[str]) -> Loader | None:
+def detect(root: Root, looked_for: list[str]) -> Loader | Unsupported | None:
     """The loader for a menu of ``grub-mkconfig``."""
     menu = find_generated_menu(root, looked_for)
     if menu is None:
         return None
+    if menu.outside_block is not None:
+        return Unsupported(
+            "GRUB with an environment block outside of every file",
+            f"{menu.environment_path} says env_block={menu.outside_block}",
+            "Which entry boots next may stand there and cannot be read. Take the variable away "
+            f"(grub2-editenv {menu.environment_path} unset env_block) and choose the entry anew, or add the arguments "
+            "by hand to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run grub2-mkconfig",
+        )
     return GrubMkconfigLoader(root, menu) if reads_drop_ins(root, menu) else GrubDefaultsLoader(root, menu)

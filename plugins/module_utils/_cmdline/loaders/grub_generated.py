@@ -50,7 +50,7 @@ class GeneratedMenu:
     def __init__(self, root: Root, directory: str) -> None:
         self._root = root
         self.configuration = f"{directory}/grub.cfg"
-        self._environment_path = f"{directory}/grubenv"
+        self.environment_path = f"{directory}/grubenv"
         self._tools = TOOLS[DIRECTORIES.index(directory)]
         self._text = root.read_text(self.configuration) or ""
 
@@ -68,6 +68,13 @@ class GeneratedMenu:
     def uses_boot_loader_spec(self) -> bool:
         return self._menu().uses_boot_loader_spec
 
+    @property
+    def outside_block(self) -> str | None:
+        """Where GRUB keeps its variables besides ``grubenv``: sectors of a file system whose files it cannot write
+        (``env_block`` in 00_header.in, since GRUB 2.14). ``None`` where that is nowhere."""
+        environment = parse_environment(self._root.read_text(self.environment_path) or "")
+        return environment.get("env_block") if "env_block" in self._text else None
+
     def entries(self) -> tuple[Entry, ...]:
         return to_entries(self._menu())
 
@@ -75,7 +82,7 @@ class GeneratedMenu:
         return self._parse(self._text)
 
     def _parse(self, text: str) -> GrubMenu:
-        return parse_menu(text, parse_environment(self._root.read_text(self._environment_path) or ""))
+        return parse_menu(text, parse_environment(self._root.read_text(self.environment_path) or ""))
 
     def refuse_init_arguments(self) -> None:
         """Where nothing of ours can be added behind everything else."""

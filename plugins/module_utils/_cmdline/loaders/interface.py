@@ -23,8 +23,9 @@ class Entry:
     """One boot entry: kernel release, title, arguments in order, the initramfs it loads.
 
     ``managed`` entries are those that the distribution makes for its kernels; a memory test, another system or
-    an entry that a person wrote is listed and left alone. ``shared_tail`` is set for a rescue entry that its tool
-    gives the very arguments of the others: how many tokens of its own the tool puts behind them.
+    an entry that a person wrote is listed and left alone. ``shared_tail`` is how many tokens somebody else always
+    puts behind the others: a tool that gives a rescue entry the very arguments of the others and its own behind
+    them, or addons of a unified image. ``None`` where nobody does.
     """
 
     kernel: str
@@ -40,6 +41,11 @@ class Entry:
     def takes_arguments(self) -> bool:
         """Whether our arguments belong into this entry."""
         return self.managed and not self.rescue
+
+    @property
+    def own_args(self) -> tuple[str, ...]:
+        """The arguments that the entry itself has."""
+        return self.args[: len(self.args) - (self.shared_tail or 0)]
 
     def to_json(self) -> dict[str, t.Any]:
         data = dataclasses.asdict(self)

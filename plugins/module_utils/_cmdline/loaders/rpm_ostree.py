@@ -46,6 +46,8 @@ NAME = "rpm-ostree"
 RPM_OSTREE = "/usr/bin/rpm-ostree"
 BOOTED = "/run/ostree-booted"
 _BOOTC = ("/usr/bin/bootc", "/usr/lib/bootc")
+# The update agent of CoreOS, which works through rpm-ostree although its images are containers and bring bootc.
+_ZINCATI = "/usr/libexec/zincati"
 # The key of an origin file whose content comes from a container image.
 _CONTAINER = "container-image-reference"
 
@@ -130,7 +132,8 @@ def detect(root: Root, looked_for: list[str]) -> RpmOstreeLoader | Unsupported |
     bootc = next((path for path in _BOOTC if root.exists(path)), None)
     text = origin(root, deployed, staged)
     # Fedora's classic images bring the program bootc as well; then the origin decides.
-    if bootc is not None and (text is None or _CONTAINER in text):
+    by_rpm_ostree = root.exists(_ZINCATI) and root.exists(RPM_OSTREE)
+    if bootc is not None and not by_rpm_ostree and (text is None or _CONTAINER in text):
         return Unsupported(
             "bootc",
             f"{bootc} and {'an origin that is a container image' if text else BOOTED} are there",

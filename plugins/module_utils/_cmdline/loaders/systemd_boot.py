@@ -24,12 +24,12 @@ def detect(root: Root, looked_for: list[str]) -> EfiMenuLoader | None:
     points = boot_partition.find_boot_partitions(root)
     if not points:
         looked_for.append(
-            f"{NAME}: no {boot_partition.ENTRIES}/*.conf below {', '.join(boot_partition.MOUNT_POINTS)} "
+            f"{NAME}: no {boot_partition.ENTRIES}/*.conf below {', '.join(boot_partition.mount_points(root))} "
             "(is the EFI system partition mounted?)"
         )
         return None
     started = (loader_variable(root, "LoaderInfo") or "").startswith(NAME)
-    if not started and not boot_partition.has_systemd_boot(root, boot_partition.MOUNT_POINTS):
+    if not started and not boot_partition.has_systemd_boot(root, boot_partition.mount_points(root)):
         looked_for.append(
             f"{NAME}: below {', '.join(points)} no {boot_partition.LOADER_CONF}, no EFI/systemd/systemd-boot*.efi, "
             "and no EFI variable LoaderInfo"

@@ -25,7 +25,7 @@ def detect(root: Root, looked_for: list[str]) -> EfiMenuLoader | None:
     if not any(item.entry.default and item.image is not None for item in items):
         looked_for.append(
             f"{NAME}: no {boot_partition.IMAGES}/*.efi with a kernel boots next below "
-            f"{', '.join(points or boot_partition.MOUNT_POINTS)}"
+            f"{', '.join(points or boot_partition.mount_points(root))}"
         )
         return None
     return EfiMenuLoader(root, NAME, points, items)

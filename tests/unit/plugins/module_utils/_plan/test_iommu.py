@@ -287,8 +287,8 @@ def test_an_override_that_cannot_be_meant_is_said(words: Any) -> None:
 
 def test_intels_graphics_can_stay_outside() -> None:
     wanted = {"enabled": True, "igfx_off": True}
-    written = {"ledger": {"kernel_args": {"iommu": ["intel_iommu=on"]}}, "entries": ["ro intel_iommu=on"]}
-    verdict = decide(wanted, host(**written), {})
+    ledger = {"kernel_args": {"iommu": ["intel_iommu=on"]}}
+    verdict = decide(wanted, host(ledger=ledger, entries=["ro intel_iommu=on"]), {})
     assert [(change.before, change.after) for change in verdict.changes] == [
         ("intel_iommu=on", "intel_iommu=on,igfx_off")
     ]

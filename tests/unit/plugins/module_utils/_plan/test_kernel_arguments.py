@@ -241,8 +241,8 @@ def test_another_driver_than_the_one_that_the_display_uses_may_go() -> None:
 def test_vfio_itself_stays_where_devices_are_given_away() -> None:
     card = display("0000:03:00.0", "vfio-pci")
     assert "are held by it" in blacklisted(["vfio-pci"], [card], [card]).refusals[0].reason
-    given = {"ledger": {"devices": {"0000:03:00.0": {}}}}
-    assert blacklisted(["vfio_pci"], [card], **given).status == "refused"
+    ledger: dict[str, Any] = {"devices": {"0000:03:00.0": {}}}
+    assert blacklisted(["vfio_pci"], [card], ledger=ledger).status == "refused"
     assert blacklisted(["vfio_pci"], [card]).refusals == ()
 
 

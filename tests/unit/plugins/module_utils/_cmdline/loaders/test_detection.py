@@ -143,6 +143,22 @@ def test_an_unclear_case_names_the_option_that_decides_it(tmp_path: Path) -> Non
     assert read_host(tree.root, no_program, {}, bootloader="grub")["boot"]["bootloader"] == "grub"
 
 
+def test_what_grub_keeps_outside_of_every_file_is_refused(tmp_path: Path) -> None:
+    tree = grub_tree(tmp_path)
+    configuration = tmp_path / "boot/grub/grub.cfg"
+    block = "# GRUB Environment Block\nenv_block=512+1\n####"
+    tree.write("/boot/grub/grubenv", block)
+    # A GRUB that does not look there has all in the file.
+    assert find_loader(tree.root).name == "grub"
+    configuration.write_text(
+        'if [ "${env_block}" ]; then\n  load_env -f "${env_block}"\nfi\n' + configuration.read_text()
+    )
+    with pytest.raises(HostStateError, match=r"grubenv says env_block=512\+1.*unset env_block"):
+        find_loader(tree.root)
+    tree.write("/boot/grub/grubenv", "# GRUB Environment Block\nsaved_entry=0\n####")
+    assert find_loader(tree.root).name == "grub"
+
+
 def test_every_name_of_the_option_is_of_a_loader(tmp_path: Path) -> None:
     assert BOOTLOADERS[0] == "auto"
     assert find_loader(grub_tree(tmp_path).root, "grub").name in BOOTLOADERS

@@ -222,6 +222,16 @@ def test_an_image_that_bootc_updates_is_refused_with_advice(tmp_path: Path, remo
     assert host.commands == []
 
 
+def test_coreos_is_changed_by_rpm_ostree_though_its_images_bring_bootc(tmp_path: Path) -> None:
+    host = copy("centos-10-bootc", tmp_path)
+    (host.base / "usr/libexec").mkdir(exist_ok=True)
+    (host.base / "usr/libexec/zincati").write_text("")
+    assert read_boot_state(host.root, Ledger())["bootloader"] == "rpm-ostree"
+    assert host.put("iommu=pt").changed
+    (host.base / "usr/bin/rpm-ostree").unlink()
+    assert read_boot_state(host.root, Ledger())["bootloader"] is None
+
+
 def test_a_container_image_without_bootc_is_changed_by_rpm_ostree(tmp_path: Path) -> None:
     host = copy("centos-10-bootc", tmp_path)
     shutil.rmtree(host.base / "usr/lib/bootc")

@@ -20,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 )
 from tests.unit.plugins.boot_trees import BootTree
 from tests.unit.plugins.efi_variables import file_path, load_option, set_boot_current, set_loader_variable, set_variable
-from tests.unit.plugins.unified_images import FakeUkify, unified_image
+from tests.unit.plugins.unified_images import FakeUkify, pe_file, unified_image
 
 MACHINE = "4098b3f648d74c13b1f04ccfba7798e8"
 OLD, NEW = "6.12.41+deb13-amd64", "6.12.43+deb13-amd64"
@@ -249,3 +249,64 @@ def test_upper_case_names_as_fat_has_them(host: UnifiedHost) -> None:
     (host.base / "efi/EFI/Linux").rename(host.base / "efi/EFI/LINUX")
     (host.base / "efi/EFI/LINUX/Windows.EFI").write_bytes(b"MZ")
     assert [entry["kernel"] for entry in host.entries()] == [NEW, OLD]
+
+
+def put_addon(host: UnifiedHost, path: str, line: str, signed: bool = False, **sections: bytes) -> None:
+    file = host.base / "efi" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {".cmdline": line.encode(), **{f".{name}": data for name, data in sections.items()}}
+    file.write_bytes(pe_file(content, signed))
+
+
+def test_addons_come_behind_the_line_of_their_images(host: UnifiedHost) -> None:
+    image = f"EFI/Linux/{MACHINE}-{NEW}.efi.extra.d"
+    put_addon(host, f"{image}/b.addon.efi", "console=ttyS0")
+    put_addon(host, f"{image}/a.addon.efi", "debug\n", uname=NEW.encode())
+    put_addon(host, f"{image}/other.addon.efi", "other", uname=OLD.encode())
+    put_addon(host, f"{image}/image.addon.efi", "image", linux=b"kernel")
+    put_addon(host, f"{image}/notes.efi", "notes")
+    put_addon(host, "loader/addons/all.addon.efi", "for=all")
+    lines = {kernel: line for (kernel, _title), line in host.lines().items()}
+    assert lines == {NEW: f"{LINE} for=all debug console=ttyS0", OLD: f"{LINE} for=all"}
+
+
+def test_addons_are_not_baked_into_the_image(host: UnifiedHost) -> None:
+    put_addon(host, "loader/addons/all.addon.efi", "for=all")
+    foretold = host.put("iommu", "intel_iommu=on", check_mode=True)
+    done = host.put("iommu", "intel_iommu=on")
+    assert (foretold.state, foretold.diff) == (done.state, done.diff)
+    assert set(host.lines().values()) == {f"{LINE} intel_iommu=on for=all"}
+    image = read_pe(str(host.base / f"efi/EFI/Linux/{MACHINE}-{NEW}.efi"))
+    assert image is not None
+    assert image.text(".cmdline") == f"{LINE} intel_iommu=on"
+    assert not host.put("iommu", "intel_iommu=on").changed
+    host.put("iommu")
+    assert set(host.lines().values()) == {f"{LINE} for=all"}
+
+
+def test_what_an_addon_says_otherwise_is_refused(host: UnifiedHost) -> None:
+    put_addon(host, "loader/addons/all.addon.efi", "intel_iommu=off")
+    with pytest.raises(RefusedError, match="contradicts 'intel_iommu=off'"):
+        host.put("iommu", "intel_iommu=on")
+
+
+def test_an_image_that_is_on_trial_has_its_addons_by_its_plain_name(host: UnifiedHost) -> None:
+    host.put_image("6.13", name="trial+3-0")
+    put_addon(host, "EFI/Linux/trial.efi.extra.d/a.addon.efi", "debug")
+    assert {kernel: line for (kernel, _title), line in host.lines().items()}["6.13"] == f"{LINE} debug"
+
+
+def test_with_secure_boot_only_signed_addons_count(host: UnifiedHost) -> None:
+    put_addon(host, "loader/addons/a.addon.efi", "unsigned")
+    put_addon(host, "loader/addons/b.addon.efi", "signed", signed=True)
+    assert set(host.lines().values()) == {f"{LINE} unsigned signed"}
+    set_variable(host.base, "SecureBoot", b"\1")
+    assert set(host.lines().values()) == {f"{LINE} signed"}
+
+
+@pytest.mark.parametrize("settings", ["BOOT_ROOT=/esp\n", "layout=uki\nBOOT_ROOT='/esp/'\n"])
+def test_a_place_of_its_own_for_the_partition(host: UnifiedHost, settings: str) -> None:
+    (host.base / "efi").rename(host.base / "esp")
+    assert host.state()["bootloader"] is None
+    (host.base / "etc/kernel/install.conf").write_text(settings)
+    assert set(host.lines().values()) == {LINE}
