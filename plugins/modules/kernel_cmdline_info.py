@@ -16,8 +16,8 @@ description:
     says what differs.
   - Reads files only, and of the machine that it runs on the kernel's log through C(journalctl) or C(dmesg); in a
     captured tree the log is looked for in C(sos_commands/kernel/dmesg) and C(var/log/dmesg).
-  - What addons (C(*.addon.efi), see systemd-stub(7)) put behind the line of a unified kernel image counts as part of it.
-    With Secure Boot an addon without a signature is left out.
+  - What addons (C(*.addon.efi), see systemd-stub(7)) put behind the line of a unified kernel image counts as part of
+    it. With Secure Boot an addon without a signature is left out.
   - Fails with what was looked for where it is unclear which boot loader boots this machine.
 extends_documentation_fragment:
   - virtfleet.passthrough._attributes

@@ -34,6 +34,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tok
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 _IMAGE_SUFFIX = ".efi"
+# A system that runs from an image, as on a recovery partition (casper(7), live-boot(7)): never the installed one.
+_LIVE = frozenset({"boot=casper", "boot=live"})
 # How dracut (51-dracut-rescue.install) names the entry that it makes once for rescue.
 _RESCUE_NAME = "-0-rescue"
 
@@ -81,6 +83,8 @@ class _Machine:
 
     def owns(self, machine_id: str | None, args: t.Sequence[str]) -> bool:
         if machine_id is not None and self.machine_id is not None and machine_id != self.machine_id:
+            return False
+        if not _LIVE.isdisjoint(args):
             return False
         theirs = _root_argument(args)
         if theirs is None or self.root_argument is None:

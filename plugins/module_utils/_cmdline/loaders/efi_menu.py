@@ -34,6 +34,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
+_KERNELSTUB = "/etc/kernelstub/configuration"
 _WORK = os.path.join("/var", "tmp")
 
 
@@ -52,6 +53,7 @@ class EfiMenuLoader(Loader):
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if arguments:
             self._refuse_another_default()
+            self._refuse_kernelstub()
         blocks = recorded_blocks(ledger)
         images = [
             item.image
@@ -73,6 +75,14 @@ class EfiMenuLoader(Loader):
                     "another system, so this one would not see its arguments: make an entry of this system the default "
                     "(bootctl set-default, or 'default' in loader.conf)"
                 )
+
+    def _refuse_kernelstub(self) -> None:
+        """Pop!_OS: its tool writes the entries anew with every kernel, from a configuration of its own."""
+        if self._root.exists(_KERNELSTUB):
+            raise RefusedError(
+                f"{_KERNELSTUB} is there: kernelstub writes the boot entries anew with every kernel and would drop "
+                "what stands in them alone. Add the arguments with 'kernelstub --add-options \"...\"'"
+            )
 
     def _templates(self, ledger: Ledger) -> list[LineFile]:
         """None where every entry was written by a person: a kernel's update then keeps its entry."""

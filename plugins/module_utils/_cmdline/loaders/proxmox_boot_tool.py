@@ -28,7 +28,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.kernel_install import CMDLINE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders import grub
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
+    Entry,
+    Loader,
+    Unsupported,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.started_by import GRUB, read_started
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
@@ -198,7 +202,7 @@ def _kernels(root: Root) -> list[str]:
     return sorted(complete, key=functools.cmp_to_key(compare_versions), reverse=True)
 
 
-def detect(root: Root, looked_for: list[str]) -> ProxmoxBootToolLoader | None:
+def detect(root: Root, looked_for: list[str]) -> ProxmoxBootToolLoader | Unsupported | None:
     """A list of partitions that the tool keeps, and kernels to put there."""
     if not _partitions(root):
         looked_for.append(f"{NAME}: no partition in {PARTITIONS}")
@@ -206,6 +210,8 @@ def detect(root: Root, looked_for: list[str]) -> ProxmoxBootToolLoader | None:
     started = read_started(root)
     by_grub = started.by(GRUB) or (not started.programs and not root.exists(CMDLINE))
     by_menu = grub.detect(root, looked_for) if by_grub else None
+    if isinstance(by_menu, Unsupported):
+        return by_menu
     if by_grub and by_menu is None:
         looked_for.append(f"{NAME}: GRUB starts this machine, but its configuration is not there")
         return None

@@ -34,6 +34,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from tests.unit.plugins.boot_trees import RECORDED
 from tests.unit.plugins.efi_variables import MAC, file_path, load_option, set_boot_current, set_loader_variable
 from tests.unit.plugins.host_tree import HostTree
 
@@ -141,6 +142,21 @@ def test_an_unclear_case_names_the_option_that_decides_it(tmp_path: Path) -> Non
     assert read_boot_state(tree.root, Ledger())["bootloader"] is None
     assert read_boot_state(tree.root, Ledger(), "grub")["bootloader"] == "grub"
     assert read_host(tree.root, no_program, {}, bootloader="grub")["boot"]["bootloader"] == "grub"
+
+
+def test_a_recorded_tree_of_ubuntu_with_a_kernel_chosen_in_a_submenu() -> None:
+    """A /boot of its own, recovery entries, and an older kernel saved as the default by its ids."""
+    state = read_boot_state(Root(str(RECORDED / "grub/ubuntu-24.04")), Ledger())
+    assert (state["bootloader"], state["reboot_required"], state["obstacle"]) == ("grub", False, None)
+    newer, older = "6.8.0-63-generic", "6.8.0-60-generic"
+    assert [(entry["kernel"], entry["rescue"], entry["default"]) for entry in state["entries"]] == [
+        (newer, False, False),
+        (newer, False, False),
+        (newer, True, False),
+        (older, False, True),
+        (older, True, False),
+    ]
+    assert state["next_boot"][-3:] == ["quiet", "splash", "$vt_handoff"]
 
 
 def test_what_grub_keeps_outside_of_every_file_is_refused(tmp_path: Path) -> None:

@@ -305,3 +305,35 @@ def test_a_run_that_was_cut_off_is_finished(tree: BootTree, monkeypatch: pytest.
     assert set(tree.lines().values()) == {f"{DEBIAN_LINE} intel_iommu=on"}
     tree.put("iommu")
     assert tree.snapshot() == before
+
+
+def test_entries_of_kernelstub_are_read_and_left_to_it(tmp_path: Path) -> None:
+    tree = BootTree(tmp_path, "systemd-boot/pop-os-22.04")
+    state = tree.state()
+    assert (state["bootloader"], state["reboot_required"], state["next_boot"][-1]) == ("systemd-boot", False, "splash")
+    managed = {entry["title"]: entry["managed"] for entry in tree.entries()}
+    # What the recovery partition boots is another system, though no root= says so.
+    assert managed == {"Pop!_OS": True, "Pop!_OS Recovery": False}
+    before = tree.snapshot()
+    with pytest.raises(RefusedError, match="kernelstub --add-options"):
+        tree.put("iommu", "intel_iommu=on")
+    assert "kernelstub" in state["obstacle"]
+    assert tree.snapshot() == before
+
+
+@on(FEDORA_42)
+@pytest.mark.parametrize(
+    ("default", "saved", "following"),
+    [
+        ("*-6.14.0-*", None, "6.14.0-63.fc42.x86_64"),
+        ("9d0bd1a8a7d44b1b8c4a5d2b3b0c1f77-6.14.0-63.fc42.x86_64.conf", None, "6.14.0-63.fc42.x86_64"),
+        ("@saved", "9d0bd1a8a7d44b1b8c4a5d2b3b0c1f77-6.14.0-63.fc42.x86_64.conf", "6.14.0-63.fc42.x86_64"),
+        ("@saved", None, "6.15.9-201.fc42.x86_64"),
+        ("nothing-like-it*", None, "6.15.9-201.fc42.x86_64"),
+    ],
+)
+def test_what_loader_conf_chooses(tree: BootTree, default: str, saved: str | None, following: str) -> None:
+    (tree.base / "boot/efi/loader/loader.conf").write_text(f"timeout 5\ndefault {default}\n")
+    if saved is not None:
+        set_loader_variable(tree.base, "LoaderEntryLastBooted", saved)
+    assert tree.next_kernel() == following

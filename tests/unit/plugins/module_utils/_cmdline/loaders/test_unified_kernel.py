@@ -310,3 +310,25 @@ def test_a_place_of_its_own_for_the_partition(host: UnifiedHost, settings: str) 
     assert host.state()["bootloader"] is None
     (host.base / "etc/kernel/install.conf").write_text(settings)
     assert set(host.lines().values()) == {LINE}
+
+
+def test_images_of_mkinitcpio_are_told_apart_by_their_release(tmp_path: Path) -> None:
+    """Arch: names without a version, one image more per kernel as a fallback, a glob in loader.conf."""
+    host = UnifiedHost(tmp_path)
+    shutil.rmtree(tmp_path / "efi/EFI/Linux")
+    release = b'NAME="Arch Linux"\nPRETTY_NAME="Arch Linux"\nID=arch\nBUILD_ID=rolling\n'
+    for name, kernel in (
+        ("linux", "6.15.4-arch2-1"),
+        ("linux-fallback", "6.15.4-arch2-1"),
+        ("linux-lts", "6.12.34-1-lts"),
+    ):
+        host.put_image(kernel, name=f"arch-{name}", osrel=release)
+    loader = tmp_path / "efi/loader/loader.conf"
+    loader.parent.mkdir(parents=True, exist_ok=True)
+    loader.write_text("default arch-linux-lts*\n")
+    assert host.next_kernel() == "6.12.34-1-lts"
+    loader.write_text("default arch-linux.efi\n")
+    assert host.next_kernel() == "6.15.4-arch2-1"
+    host.put("iommu", "intel_iommu=on")
+    assert {" ".join(entry["args"]) for entry in host.entries()} == {f"{LINE} intel_iommu=on"}
+    assert [entry["kernel"] for entry in host.entries() if entry["default"]] == ["6.15.4-arch2-1"]
