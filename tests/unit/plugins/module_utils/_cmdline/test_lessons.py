@@ -80,6 +80,22 @@ def test_lesson_4_a_part_of_a_token_counted_as_the_token(host: GrubHost, there: 
     assert host.lines()[0] == f"{NORMAL} {there}"
 
 
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [("hugepages=10", "hugepages=1"), ("debugpat=1", "debug"), ("xa.b=1", "a.b=1"), ("axb=1", "a.b=1")],
+)
+def test_lesson_4_a_part_of_somebody_elses_token_counted_as_the_token(host: GrubHost, there: str, asked: str) -> None:
+    defaults = host.base / "etc/default/grub"
+    defaults.write_text(defaults.read_text().replace("mitigations=off", f"mitigations=off {there}"))
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host.generate())
+    assert host.lines()[0] == f"{NORMAL} {there}"
+    assert host.set("user", asked).changed
+    assert host.lines()[0] == f"{NORMAL} {there} {asked}"
+    host.set("user")
+    assert host.lines()[0] == f"{NORMAL} {there}"
+
+
 def test_lesson_4_an_expression_that_was_not_escaped_matched_others(host: GrubHost) -> None:
     host.set("other", "axb=1")
     assert host.set("user", "a.b=1").changed
