@@ -19,6 +19,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.early_
     MANAGED,
     PREAMBLE,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import (
+    MKINITCPIO,
+    MODPROBE_FILES,
+    mkinitcpio_files,
+    mkinitcpio_in_image,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     GENERATION_PARAMETER,
     TABLE_PATH,
@@ -53,7 +59,7 @@ case "${{1:-}}" in
 esac
 
 # Whatever it meets, the boot goes on.
-sh {SCRIPT_PATH} || :
+[ ! -r {SCRIPT_PATH} ] || sh {SCRIPT_PATH} || :
 """
 
 _HOOK = f"""\
@@ -67,8 +73,9 @@ esac
 
 manual_add_modules {" ".join(MODULES)}
 copy_exec /usr/bin/readlink
-copy_file script {SCRIPT_PATH}
-copy_file table {TABLE_PATH}
+for path in {SCRIPT_PATH} {TABLE_PATH}; do
+  [ ! -e "$path" ] || copy_file script "$path"
+done
 """
 
 _DRACUT_SETUP = f"""\
@@ -89,8 +96,7 @@ installkernel() {{
 
 install() {{
   inst_multiple sh readlink modprobe
-  inst_simple {SCRIPT_PATH}
-  inst_simple {TABLE_PATH}
+  inst_multiple -o {SCRIPT_PATH} {TABLE_PATH} {MODPROBE_FILES}
   inst_hook pre-udev 10 "$moddir/{DRACUT_HOOK_PATH.rpartition("/")[2]}"
 }}
 """
@@ -99,7 +105,7 @@ _DRACUT_HOOK = f"""\
 #!/bin/sh
 {PREAMBLE}
 # dracut reads this into its own shell, which must neither end nor keep our settings.
-sh {SCRIPT_PATH} || :
+[ ! -r {SCRIPT_PATH} ] || sh {SCRIPT_PATH} || :
 """
 
 
@@ -149,6 +155,9 @@ _GENERATOR_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
         OwnedFile(DRACUT_HOOK_PATH, _DRACUT_HOOK.encode(), 0o755),
         OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
     ),
+    MKINITCPIO: mkinitcpio_files(SCRIPT_PATH),
+    # It is refused before anything is written: its images run no scripts.
+    "booster": (),
 }
 
 # initramfs-tools takes every rule of the administrator's along; whether it does is its own business, but an
@@ -167,4 +176,6 @@ IN_IMAGE: t.Mapping[str, t.Mapping[str, str]] = {
         TABLE_PATH: TABLE_PATH.lstrip("/"),
         DRACUT_HOOK_PATH: "*/dracut/hooks/pre-udev/10-virtfleet-vfio.sh",
     },
+    MKINITCPIO: mkinitcpio_in_image(SCRIPT_PATH),
+    "booster": {},
 }

@@ -61,6 +61,7 @@ def judged(
     generator: str | None = GENERATOR,
     wanted: t.Mapping[str, t.Any] | None = None,
     free: t.Mapping[str, int] | None = None,
+    facts: t.Mapping[str, t.Any] | None = None,
 ) -> Verdict:
     vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
     state = HostState(
@@ -74,7 +75,15 @@ def judged(
         ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
         facts={
             "vfio": vfio,
-            "initramfs": {"generator": generator, "images": list(images), "free": ROOMY if free is None else free},
+            "initramfs": {
+                "generator": generator,
+                "images": list(images),
+                "free": ROOMY if free is None else free,
+                "obstacle": None,
+                "unified_obstacle": None,
+                "remarks": [],
+                **(facts or {}),
+            },
         },
     )
     return decide(wanted or {}, state, {"nic": tuple(chosen)} if chosen else {})
@@ -151,7 +160,7 @@ def test_options_without_a_value_have_their_default() -> None:
     assert judged(wanted={"generator": None}).apply["generator"] == "auto"
 
 
-@pytest.mark.parametrize("wanted", [{"generator": "mkinitcpio"}, {"kernel": "a"}])
+@pytest.mark.parametrize("wanted", [{"generator": "genkernel"}, {"kernel": "a"}])
 def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
     with pytest.raises(InputError):
         judged(wanted=wanted)
