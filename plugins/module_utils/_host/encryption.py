@@ -7,8 +7,8 @@
 """Whether the root file system is encrypted, and whether what unlocks it measures what we change.
 
 Sources: the LUKS2 on-disk format (header, JSON area, tokens), systemd-cryptenroll(1), clevis-encrypt-tpm2(1), and the
-registry of PCRs at uapi-group.org: 4 and 8 see what the boot loader runs and is told, 9 the initramfs, 11 the parts of a
-unified kernel image, 12 the command line.
+registry of PCRs at uapi-group.org: 4 and 8 see what the boot loader runs and is told, 9 the initramfs, 11 the parts of
+a unified kernel image, 12 the command line.
 """
 
 from __future__ import annotations
@@ -20,8 +20,15 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.block import BLOCK, BlockDevices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import mount_of, read_mounts
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_DISPLAY
 
 CHANGED_PCRS: t.Final = frozenset({4, 8, 9, 11, 12})
+
+_DEVICES = "/sys/bus/pci/devices"
+_DISPLAY = f"0x{BASE_CLASS_DISPLAY}"
+_VFIO_PCI = "vfio-pci"
+# The driver of the bus is not that of the display.
+_MODULES: t.Final[t.Mapping[str, str]] = {"virtio-pci": "virtio_gpu", "nvidia": "nvidia_drm"}
 
 _MAGIC = b"LUKS\xba\xbe"
 _BINARY_HEADER = 4096
@@ -49,8 +56,20 @@ def read_encryption(root: Root) -> dict[str, str | None]:
     return {"encrypted": encrypted, "sealed": _sealed(root, disks, line) if encrypted else None}
 
 
+def display_modules(root: Root) -> dict[str, str]:
+    """The drivers of this host's displays, each with the kernel module that shows a console on it."""
+    drivers = (
+        root.link_name(f"{_DEVICES}/{name}/driver")
+        for name in root.listdir(_DEVICES)
+        if (root.read_word(f"{_DEVICES}/{name}/class") or "").startswith(_DISPLAY)
+    )
+    return {
+        driver: _MODULES.get(driver, driver.replace("-", "_")) for driver in drivers if driver and driver != _VFIO_PCI
+    }
+
+
 def _below_root(root: Root) -> tuple[list[str], list[str]]:
-    """The kernel's names of the encrypted disks below the root file system, and the mapped names of what is decrypted."""
+    """The kernel's names of the encrypted disks below the root file system, and the names of what is decrypted."""
     blocks = BlockDevices(root, ())
     mounts = read_mounts(root)
     found = (mount_of(point, mounts) for point in _ROOTS)
@@ -117,8 +136,8 @@ def read_tokens(path: str) -> list[dict[str, t.Any]] | None:
 
 
 def sealed_to(token: t.Mapping[str, t.Any]) -> frozenset[int]:
-    """The PCRs whose very content a token of systemd or clevis needs. Not those of which a signature is enough: an image
-    that is made anew is signed anew."""
+    """The PCRs whose very content a token of systemd or clevis needs. Not those of which a signature is enough: an
+    image that is made anew is signed anew."""
     if token.get("type") == "systemd-tpm2":
         return _numbers(token.get("tpm2-pcrs"))
     if token.get("type") == "clevis":

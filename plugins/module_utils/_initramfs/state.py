@@ -11,14 +11,19 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.encryption import (
+    display_modules,
+    read_encryption,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.delivered import unified_obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
     bootable_images,
     choose_generator,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
@@ -42,8 +47,9 @@ _NOTHING: t.Final[t.Mapping[str, t.Any]] = {
 def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """``generator`` (``None`` where none is known) and ``images``, one per kernel that can boot:
 
-    ``kernel``, ``path``, ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where it is
-    not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
+    ``kernel``, ``path``, ``display_drivers`` (those of this host's displays that are in it, looked up only where the
+    root file system is encrypted), ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where
+    it is not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
 
     ``recorded`` (whether the ledger knows what is in it), ``size`` in bytes; and ``free`` bytes by directory.
     ``obstacle`` says why the generator's images would not hold what they must, ``unified_obstacle`` why unified
@@ -61,7 +67,14 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
         found = bootable_images(root, generator)
     except HostStateError as exc:
         return {"generator": generator.name, **_NOTHING, "obstacle": str(exc)}
-    images = [_image(root, run, ledger, generator, image, digests) for image in found]
+    displays = display_modules(root) if read_encryption(root)["encrypted"] else {}
+    images = [
+        {
+            **_image(root, run, ledger, generator, image, digests),
+            "display_drivers": _display_drivers(root, run, image, displays),
+        }
+        for image in found
+    ]
     return {
         "generator": generator.name,
         "images": images,
@@ -70,6 +83,16 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
         "unified_obstacle": unified_obstacle(root, found),
         "remarks": generator.remarks(root),
     }
+
+
+def _display_drivers(root: Root, run: Runner, image: Image, displays: t.Mapping[str, str]) -> list[str]:
+    if not displays:
+        return []
+    try:
+        modules = read_image(root, run, image.path).modules
+    except ToolError:
+        return []
+    return sorted(driver for driver, module in displays.items() if module in modules)
 
 
 def _image(

@@ -72,8 +72,10 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             _assess(root, run, ledger, generator, image, digests, module.params["require"] or []) for image in images
         ]
         stale = [assessment for assessment in assessments if assessment.troubles]
-        if stale:
-            _refuse(unified_obstacle(root, images), generator.obstacle(root) if digests else None)
+        _refuse(
+            unified_obstacle(root, images) if stale else None,
+            generator.obstacle(root) if digests else None,
+        )
         check_space(root, [assessment.job for assessment in stale])
         built: dict[str, Found] = {}
         if not module.check_mode:
