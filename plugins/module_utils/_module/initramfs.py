@@ -74,7 +74,7 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
         stale = [assessment for assessment in assessments if assessment.troubles]
         _refuse(
             unified_obstacle(root, images) if stale else None,
-            generator.obstacle(root) if digests else None,
+            generator.obstacle(root) if proof.acts_early(digests) else None,
         )
         check_space(root, [assessment.job for assessment in stale])
         built: dict[str, Found] = {}
@@ -161,7 +161,7 @@ def _need(
     early = early_binding_modules(root, kernel)
     need = proof.need_for(generator.name, digests, early.loadable)
     asked = needed_modules(root, kernel, [entry["module"] for entry in require if entry.get("module")])
-    missing = [*(early.missing if digests else ()), *asked.missing]
+    missing = [*(early.missing if proof.acts_early(digests) else ()), *asked.missing]
     if missing:
         raise HostStateError(
             f"Kernel {kernel} lacks {', '.join(missing)}: install its modules or remove the kernel. "

@@ -13,7 +13,12 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, looked_for
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, need_for, shortfalls
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
+    Found,
+    acts_early,
+    need_for,
+    shortfalls,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio
@@ -61,7 +66,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     except HostStateError as exc:
         return Verdict(refusals=(Refusal(None, str(exc)),), apply=apply)
     if facts["generator"] is None:
-        if files:
+        if acts_early(files):
             refusals = (Refusal(None, f"no known initramfs generator is installed. Looked for: {looked_for()}"),)
         return Verdict(refusals=refusals, apply=apply)
     images = [
@@ -69,14 +74,16 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     ]
     changes = {image["path"]: tuple(_stale(image, facts["generator"], files)) for image in images}
     stale = [image for image in images if changes[image["path"]]]
-    obstacles = [facts["obstacle"] if files else None, facts["unified_obstacle"] if stale else None]
+    obstacles = [facts["obstacle"] if acts_early(files) else None, facts["unified_obstacle"] if stale else None]
     refusals = (
         *(Refusal(None, reason) for reason in obstacles if reason is not None),
-        *(refusal for image in images for refusal in _missing(image, bool(files))),
+        *(refusal for image in images for refusal in _missing(image, acts_early(files))),
         *(refusal for image in stale for refusal in _no_space(image, facts["free"])),
     )
     apply["planned_files"] = files
-    apply["unrecorded"] = [image["path"] for image in images if files and image not in stale and not image["recorded"]]
+    apply["unrecorded"] = [
+        image["path"] for image in images if acts_early(files) and image not in stale and not image["recorded"]
+    ]
     return Verdict(
         changes=tuple(itertools.chain.from_iterable(changes.values())),
         refusals=refusals,

@@ -59,7 +59,7 @@ case "${{1:-}}" in
 esac
 
 # Whatever it meets, the boot goes on.
-[ ! -r {SCRIPT_PATH} ] || sh {SCRIPT_PATH} || :
+sh {SCRIPT_PATH} || :
 """
 
 _HOOK = f"""\
@@ -73,9 +73,8 @@ esac
 
 manual_add_modules {" ".join(MODULES)}
 copy_exec /usr/bin/readlink
-for path in {SCRIPT_PATH} {TABLE_PATH}; do
-  [ ! -e "$path" ] || copy_file script "$path"
-done
+copy_file script {SCRIPT_PATH}
+copy_file table {TABLE_PATH}
 """
 
 _DRACUT_SETUP = f"""\
@@ -96,7 +95,9 @@ installkernel() {{
 
 install() {{
   inst_multiple sh readlink modprobe
-  inst_multiple -o {SCRIPT_PATH} {TABLE_PATH} {MODPROBE_FILES}
+  inst_simple {SCRIPT_PATH}
+  inst_simple {TABLE_PATH}
+  inst_multiple -o {MODPROBE_FILES}
   inst_hook pre-udev 10 "$moddir/{DRACUT_HOOK_PATH.rpartition("/")[2]}"
 }}
 """
@@ -105,7 +106,7 @@ _DRACUT_HOOK = f"""\
 #!/bin/sh
 {PREAMBLE}
 # dracut reads this into its own shell, which must neither end nor keep our settings.
-[ ! -r {SCRIPT_PATH} ] || sh {SCRIPT_PATH} || :
+sh {SCRIPT_PATH} || :
 """
 
 
