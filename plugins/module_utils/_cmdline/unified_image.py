@@ -140,7 +140,7 @@ def build(
             continue
         _write(os.path.join(directory, name), content)
         argv += [option, f"@{name}" if section in _TEXTS else name]
-    purpose = f"Building {path} with another command line"
+    purpose = f"Building {path} anew"
     run_checked(run, argv, purpose, cwd=directory)
     signed = read_firmware(root).secure_boot is True
     if signed and not _has_key(root):
