@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.encryption import HOST_KEYS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.hugepages import TIMINGS
 
 PASSTHROUGH = "ansible_collections.virtfleet.passthrough.plugins"
@@ -74,3 +75,7 @@ def test_the_module_offers_the_plans_timings() -> None:
     documented = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.hugepages").DOCUMENTATION)["options"]
     assert tuple(documented["timing"]["choices"]) == TIMINGS
     assert tuple(options("hugepages")["hugepages_timing"]["choices"]) == TIMINGS
+
+
+def test_the_plans_role_offers_the_keys_of_the_host() -> None:
+    assert set(options("plan")["plan_allow"]["choices"]) == HOST_KEYS
