@@ -44,8 +44,8 @@ options:
   kernels:
     description:
       - The releases of the kernels whose images count, such as V(6.1.0-37-amd64), or V(all) for every installed one.
-      - A kernel is installed when it has a directory in C(/lib/modules), and a file C(/boot/vmlinuz-RELEASE), a preset of
-        mkinitcpio or a boot entry on the EFI system partition.
+      - A kernel is installed when it has a directory in C(/lib/modules), and a file C(/boot/vmlinuz-RELEASE), a preset
+        of mkinitcpio or a boot entry on the EFI system partition.
     type: list
     elements: str
     default: [all]

@@ -54,8 +54,9 @@ def _image_of(item: MenuItem) -> str | None:
 
 
 def _source(root: Root, kernel: str, kept: t.Sequence[Image]) -> str | None:
-    paths = (image.path for image in kept if image.kernel == kernel and not image.delivered)
-    return next((path for path in paths if root.exists(path)), None)
+    found = [image for image in kept if image.kernel == kernel and not image.delivered and root.exists(image.path)]
+    # One with options of its own is a fallback.
+    return min(found, key=lambda image: len(image.options)).path if found else None
 
 
 def unified_obstacle(root: Root, images: t.Iterable[Image]) -> str | None:
