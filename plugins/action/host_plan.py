@@ -19,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decisi
     check_wanted,
     make_plan,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.encryption import host_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import host_table, summary
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import running_generation
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
         try:
             wanted = plain(arguments["wanted"])
             check_components((*wanted, *(arguments["components"] or ())))
+            host_keys(arguments["allow"], "allow")
             check_wanted({name: part for name, part in wanted.items() if part is not None})
             return self._plan(_managed(wanted), arguments, task_vars)
         except PassthroughError as exc:
@@ -56,6 +58,7 @@ class ActionModule(ActionBase):
             {
                 "wanted": {"type": "dict", "required": True},
                 "components": {"type": "list", "elements": "str"},
+                "allow": {"type": "list", "elements": "str"},
                 "root": {"type": "path", "default": "/"},
                 "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
             }
@@ -76,7 +79,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("host_plan needs root on the host: connect as root or set become: true")
         state = plain(read["state"])
         host = HostState.from_json(state)
-        plan = make_plan(wanted, host, arguments["components"]).to_json()
+        plan = make_plan(wanted, host, arguments["components"], arguments["allow"]).to_json()
         return {
             **plan,
             "changed": False,

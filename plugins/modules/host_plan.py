@@ -40,6 +40,15 @@ options:
       - Judge only these of the components in O(wanted). All of them when it is left out.
     type: list
     elements: str
+  allow:
+    description:
+      - Keys that allow, for the whole host, what would be refused otherwise.
+      - V(tpm_sealed_root) allows changes of the command line or of images where the root file system is unlocked by
+        measurements of them.
+      - V(encrypted_root_console) allows to hold a display where the prompt for the passphrase of an encrypted root file
+        system would be seen nowhere.
+    type: list
+    elements: str
 requirements:
   - jmespath on the controller, where the selector C(query) is used.
   - netaddr on the controller, where the selector C(mac) is used.
@@ -141,6 +150,7 @@ def main() -> None:
         argument_spec={
             "wanted": {"type": "dict", "required": True},
             "components": {"type": "list", "elements": "str"},
+            "allow": {"type": "list", "elements": "str"},
             "root": {"type": "path", "default": "/"},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },

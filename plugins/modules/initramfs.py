@@ -18,6 +18,9 @@ description:
     runs.
   - Each image is built beside the old one, read back, synced and only then moved into place. When the build
     fails, breaks off, lacks something or does not fit on the disk, the old image stands as before and the module fails.
+  - Where systemd-boot or the firmware starts the kernel, the image that they read is one of them, beside its boot entry
+    or inside a unified kernel image. The latter is built anew with the initramfs as its only difference, by C(ukify).
+  - With C(proxmox-boot-tool) only the image in C(/boot) is proven; the tool copies it.
   - Progress is written to the system log, as building takes seconds on hardware and minutes in emulation.
 extends_documentation_fragment:
   - virtfleet.passthrough._attributes
@@ -33,13 +36,16 @@ options:
     description:
       - The program that makes images.
       - V(auto) takes the one that new kernels get their images from.
+      - V(mkinitcpio) is needed in version 37 or later, and its presets must not name a configuration file of their own.
+      - V(booster) is recognised and refused, because its images run no scripts.
     type: str
-    choices: [auto, initramfs-tools, dracut]
+    choices: [auto, initramfs-tools, dracut, mkinitcpio, booster]
     default: auto
   kernels:
     description:
       - The releases of the kernels whose images count, such as V(6.1.0-37-amd64), or V(all) for every installed one.
-      - A kernel is installed when it has a directory in C(/lib/modules) and a file C(/boot/vmlinuz-RELEASE).
+      - A kernel is installed when it has a directory in C(/lib/modules), and a file C(/boot/vmlinuz-RELEASE), a preset
+        of mkinitcpio or a boot entry on the EFI system partition.
     type: list
     elements: str
     default: [all]
@@ -99,7 +105,7 @@ generator:
   type: str
   sample: initramfs-tools
 images:
-  description: One for each kernel, in the order of their releases.
+  description: One for each image that a kernel can boot with, those on the EFI system partition last.
   returned: success
   type: list
   elements: dict

@@ -110,8 +110,20 @@ def check_space(root: Root, directory: str, work: str, images: t.Sequence[PeFile
             )
 
 
-def build(root: Root, run: Runner, path: str, old: PeFile, args: t.Sequence[str], work: str) -> NewImage:
-    """A signed and checked image for ``path`` in a directory of its own below ``work`` (a real path)."""
+def build(
+    root: Root,
+    run: Runner,
+    path: str,
+    old: PeFile,
+    args: t.Sequence[str],
+    work: str,
+    initrd: bytes | None = None,
+) -> NewImage:
+    """A signed and checked image for ``path`` in a directory of its own below ``work`` (a real path), with the old
+    initramfs unless ``initrd`` is a new one."""
+    carried = {section: old.read(section) for section in _CARRIED}
+    if initrd is not None:
+        carried[".initrd"] = initrd
     directory = os.path.join(work, os.path.basename(path))
     os.mkdir(directory, 0o700)
     _write(os.path.join(directory, "cmdline"), " ".join(args).encode("utf-8", "surrogateescape"))
@@ -119,7 +131,7 @@ def build(root: Root, run: Runner, path: str, old: PeFile, args: t.Sequence[str]
     configuration = first_existing(root, _CONFIGURATIONS)
     argv += ["--config", configuration] if configuration else []
     for section, option in _CARRIED.items():
-        content = old.read(section)
+        content = carried[section]
         if content is None:
             continue
         name = section.lstrip(".")
@@ -128,13 +140,13 @@ def build(root: Root, run: Runner, path: str, old: PeFile, args: t.Sequence[str]
             continue
         _write(os.path.join(directory, name), content)
         argv += [option, f"@{name}" if section in _TEXTS else name]
-    purpose = f"Building {path} with another command line"
+    purpose = f"Building {path} anew"
     run_checked(run, argv, purpose, cwd=directory)
     signed = read_firmware(root).secure_boot is True
     if signed and not _has_key(root):
         run_checked(run, [_SBCTL, "sign", "image.efi"], f"Signing {path}", cwd=directory)
     built = os.path.join(directory, "image.efi")
-    _compare(path, old, read_pe(built), args, signed)
+    _compare(path, old, carried, read_pe(built), args, signed)
     return NewImage(path, built)
 
 
@@ -143,7 +155,14 @@ def _write(path: str, content: bytes) -> None:
         stream.write(content)
 
 
-def _compare(path: str, old: PeFile, new: PeFile | None, args: t.Sequence[str], signed: bool) -> None:
+def _compare(
+    path: str,
+    old: PeFile,
+    carried: t.Mapping[str, bytes | None],
+    new: PeFile | None,
+    args: t.Sequence[str],
+    signed: bool,
+) -> None:
     kept = f"{path} stays as it was."
     if new is None:
         raise ToolError(f"ukify ended well and left no complete image. {kept}")
@@ -153,8 +172,8 @@ def _compare(path: str, old: PeFile, new: PeFile | None, args: t.Sequence[str], 
             f"ukify made an image with another command line than asked for. {kept} Expected: {' '.join(args)}. "
             f"Found: {' '.join(found)}."
         )
-    for section in _CARRIED:
-        if new.read(section) != old.read(section):
+    for section, content in carried.items():
+        if new.read(section) != content:
             raise ToolError(
                 f"ukify made an image with another content of {section}. {kept} Look for settings in "
                 f"{' or '.join(_CONFIGURATIONS)} that add to it."

@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu import state as cpu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.encryption import read_encryption
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import pages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import state as initramfs_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import cpu_vendor
@@ -79,5 +80,6 @@ def read_host(
         "boot": boot,
         "dependencies": [dependency.to_json() for dependency in read_dependencies(root, devices)],
         "ledger": ledger.to_json(),
+        "encryption": read_encryption(root),
         "facts": {name: READERS[name](root, run, ledger, wanted.get(name, {})) for name in needed if name in READERS},
     }

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.booster import Booster
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.delivered import delivered_images
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.dracut import Dracut
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.initramfs_tools import InitramfsTools
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.mkinitcpio import Mkinitcpio
 
-GENERATORS: tuple[Generator, ...] = (InitramfsTools(), Dracut())
+GENERATORS: tuple[Generator, ...] = (InitramfsTools(), Dracut(), Mkinitcpio(), Booster())
 
 NAMES = tuple(generator.name for generator in GENERATORS)
 
@@ -43,3 +46,10 @@ def require_generator(root: Root, name: str = "auto") -> Generator:
         )
         raise HostStateError(f"{wanted}. Looked for: {looked_for()}")
     return generator
+
+
+def bootable_images(root: Root, generator: Generator) -> list[Image]:
+    """Every image that a kernel of this host can boot with: those that ``generator`` keeps, then those that it or
+    ``kernel-install`` brought to where a boot loader reads them."""
+    kept = generator.images(root)
+    return [*kept, *delivered_images(root, kept)]

@@ -24,6 +24,7 @@ import shutil
 import tempfile
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.portable_executable import read_pe
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -70,15 +71,16 @@ class Listing:
 
 
 def read_image(root: Root, run: Runner, path: str, patterns: t.Collection[str] = ()) -> Listing:
-    """List the image at ``path`` (as the host sees it) and read the files whose names match ``patterns``.
+    """List the image at ``path`` (as the host sees it) and read the files whose names match ``patterns``. Of a unified
+    kernel image, the initramfs inside.
 
     Names have no leading ``/``. Raises :class:`ToolError` for an image that is empty, breaks off, or is
     packed in a way that the kernel does not know.
     """
     collector = _Collector(patterns)
     try:
-        with open(root.path(path), "rb") as stream:
-            _walk(root, run, path, stream, collector)
+        with _inside(root, path) as (inner_path, stream):
+            _walk(root, run, inner_path, stream, collector)
     except ToolError as exc:
         raise ToolError(f"{path}: {exc}") from exc
     except (OSError, EOFError, lzma.LZMAError) as exc:
@@ -110,6 +112,28 @@ class _Collector:
             same.append(member.name)
             if content:
                 self.contents.update(dict.fromkeys(same, content))
+
+
+@contextlib.contextmanager
+def _inside(root: Root, path: str) -> t.Iterator[tuple[str, t.BinaryIO]]:
+    """The file itself, or what a unified kernel image has in its section ``.initrd``, in a file of its own."""
+    unified = read_pe(root.path(path))
+    if unified is None:
+        with open(root.path(path), "rb") as stream:
+            yield path, stream
+        return
+    content = unified.read(".initrd")
+    if content is None:
+        raise ToolError("it is a unified kernel image without an initramfs")
+    directory = tempfile.mkdtemp(prefix="virtfleet-initramfs-", dir=root.path(SCRATCH))
+    try:
+        with open(os.path.join(directory, "initrd"), "w+b") as stream:
+            stream.write(content)
+            stream.flush()
+            stream.seek(0)
+            yield f"{SCRATCH}/{os.path.basename(directory)}/initrd", stream
+    finally:
+        shutil.rmtree(directory)
 
 
 def _walk(root: Root, run: Runner, path: str, stream: t.BinaryIO, collector: _Collector) -> None:

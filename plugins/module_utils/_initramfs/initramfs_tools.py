@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Image, installed_kernels
 
 MKINITRAMFS = "/usr/sbin/mkinitramfs"
 POST_UPDATE = "/etc/initramfs/post-update.d"
@@ -28,14 +29,22 @@ class InitramfsTools:
     def serves_kernels(self, root: Root) -> bool:
         return root.exists("/etc/kernel/postinst.d/initramfs-tools")
 
-    def image_path(self, _root: Root, kernel: str) -> str:
-        return f"/boot/initrd.img-{kernel}"
+    def images(self, root: Root) -> list[Image]:
+        return [Image(kernel, f"/boot/initrd.img-{kernel}") for kernel in installed_kernels(root)]
 
-    def build(self, run: Runner, kernel: str, output: str) -> None:
-        run_checked(run, [MKINITRAMFS, "-o", output, kernel], f"Building the initramfs for {kernel} failed")
+    def obstacle(self, _root: Root) -> str | None:
+        return None
 
-    def installed(self, root: Root, run: Runner, kernel: str, image: str) -> None:
-        # What update-initramfs does last: systemd-boot and others copy the image from here.
+    def remarks(self, _root: Root) -> list[str]:
+        return []
+
+    def build(self, run: Runner, image: Image, output: str) -> None:
+        argv = [MKINITRAMFS, "-o", output, image.kernel]
+        run_checked(run, argv, f"Building the initramfs for {image.kernel} failed")
+
+    def installed(self, root: Root, run: Runner, image: Image) -> None:
+        # What update-initramfs does last: raspi-firmware, proxmox-boot-tool and others copy the image from here.
         if root.listdir(POST_UPDATE):
-            argv = ["run-parts", "--report", "--exit-on-error", f"--arg={kernel}", f"--arg={image}", POST_UPDATE]
-            run_checked(run, argv, f"{image} is new, but a script of {POST_UPDATE} failed")
+            arguments = [f"--arg={image.kernel}", f"--arg={image.path}"]
+            argv = ["run-parts", "--report", "--exit-on-error", *arguments, POST_UPDATE]
+            run_checked(run, argv, f"{image.path} is new, but a script of {POST_UPDATE} failed")

@@ -8,12 +8,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 MODULES_DIRECTORY = "/lib/modules"
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """One image that ``kernel`` (a release) boots with, at ``path`` as the host sees it.
+
+    ``options`` are the generator's, for this image alone. A ``delivered`` image was brought to where a boot loader
+    reads it, beside a type 1 entry or inside a unified kernel image: from the image at ``source`` where the
+    generator keeps one, else it is built for it.
+    """
+
+    kernel: str
+    path: str
+    options: tuple[str, ...] = ()
+    delivered: bool = False
+    source: str | None = None
 
 
 class Generator(t.Protocol):
@@ -29,14 +46,20 @@ class Generator(t.Protocol):
     def serves_kernels(self, root: Root) -> bool:
         """Whether the distribution calls it when a kernel is installed."""
 
-    def image_path(self, root: Root, kernel: str, /) -> str:
-        """The image that ``kernel`` boots with."""
+    def images(self, root: Root, /) -> list[Image]:
+        """Every image that it keeps for kernels that can boot, sorted by kernel and path."""
 
-    def build(self, run: Runner, kernel: str, output: str) -> None:
-        """Write a new image for ``kernel`` to ``output``; raises :class:`ToolError` when the generator fails."""
+    def obstacle(self, root: Root, /) -> str | None:
+        """Why images that it makes here would not hold what they must, with what to do; ``None`` if they will."""
 
-    def installed(self, root: Root, run: Runner, kernel: str, image: str, /) -> None:
-        """Tell whoever copies images (a boot loader's partition) that a new one lies at ``image``."""
+    def remarks(self, root: Root, /) -> list[str]:
+        """What somebody else has configured for the same purpose, and why it does not do what it seems to."""
+
+    def build(self, run: Runner, image: Image, output: str, /) -> None:
+        """Write a new image to ``output``; raises :class:`ToolError` when the generator fails."""
+
+    def installed(self, root: Root, run: Runner, image: Image, /) -> None:
+        """Tell whoever copies images (a boot loader's partition) that a new one lies at its path."""
 
 
 def installed_kernels(root: Root) -> list[str]:

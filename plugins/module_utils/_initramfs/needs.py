@@ -14,13 +14,15 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.k
     needed_modules,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import MODULES, OWNER
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import is_modprobe_file
 
 
 def installed_digests(root: Root, ledger: Ledger) -> dict[str, str]:
-    """SHA-256 of each file that early binding installed and that is there, by path."""
-    contents = {path: root.read_bytes(path) for path in owned_paths(ledger, OWNER)}
+    """SHA-256 of each file that early binding installed and that is there, by path; those for modprobe that other
+    components installed as well."""
+    contents = {path: root.read_bytes(path) for path in _paths(ledger)}
     return {path: digest(content) for path, content in contents.items() if content is not None}
 
 
@@ -30,8 +32,13 @@ def ours_since(root: Root, ledger: Ledger) -> int | None:
     The oldest of them counts and not the table, which is written anew whenever the list of devices changes: an
     image that was made in between (with a new kernel, by the package manager) holds an older table.
     """
-    times = (modified(root.path(path)) for path in owned_paths(ledger, OWNER))
+    times = (modified(root.path(path)) for path in _paths(ledger))
     return min((time for time in times if time is not None), default=None)
+
+
+def _paths(ledger: Ledger) -> list[str]:
+    files = ledger.section("files")
+    return sorted(path for path, record in files.items() if record["owner"] == OWNER or is_modprobe_file(path))
 
 
 def early_binding_modules(root: Root, kernel: str) -> NeededModules:

@@ -15,6 +15,10 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE, TAKEN_ALONG
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import (
+    MODPROBE_FILES,
+    is_modprobe_file,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +59,26 @@ class Found:
 
 def our_patterns() -> frozenset[str]:
     """The names under which files of this collection stand in images of any generator."""
-    return frozenset(pattern for names in (*IN_IMAGE.values(), TAKEN_ALONG) for pattern in names.values())
+    patterns = {pattern for names in (*IN_IMAGE.values(), TAKEN_ALONG) for pattern in names.values()}
+    return frozenset({*patterns, MODPROBE_FILES.lstrip("/")})
 
 
 def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str]) -> Need:
     """What early binding needs in an image: ``files`` are digests by the path on the host; those of other
     generators and those that stay on the host (the hook that fills the image) are left out."""
     names = IN_IMAGE[generator]
+    early = any(path in names for path in files)
+    modprobe = {path.lstrip("/"): sha256 for path, sha256 in files.items() if is_modprobe_file(path)}
     wanted: dict[str, str | None] = {names[path]: sha256 for path, sha256 in files.items() if path in names}
     along = {TAKEN_ALONG[path]: sha256 for path, sha256 in files.items() if path in TAKEN_ALONG}
+    # Modules that are loaded in the image have their options from there, all others from the root file system.
+    (wanted if early else along).update(modprobe)
     return Need(wanted, tuple(sorted(modules)) if wanted else (), along)
+
+
+def acts_early(files: t.Iterable[str]) -> bool:
+    """Whether any of these files of the host is for images: then a boot without them there is not what was wanted."""
+    return any(path in names for path in files for names in IN_IMAGE.values())
 
 
 def shortfalls(need: Need, found: Found) -> list[str]:

@@ -11,8 +11,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
+import tempfile
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import unified_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.boot_partition import MOUNT_POINTS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.portable_executable import read_pe
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
@@ -21,8 +27,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     move_into_place,
     sync_boot_filesystem,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH, read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
     Found,
     Need,
@@ -36,15 +42,23 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.s
 )
 
 SUFFIX = ".virtfleet-new"
+_WORK_PREFIX = "virtfleet-new-image-"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One image to build: for ``kernel``, at ``path`` as the host sees it, holding ``need``."""
+    """One image to build, holding ``need``."""
 
-    kernel: str
-    path: str
+    image: Image
     need: Need
+
+    @property
+    def kernel(self) -> str:
+        return self.image.kernel
+
+    @property
+    def path(self) -> str:
+        return self.image.path
 
 
 def new_name(path: str) -> str:
@@ -70,10 +84,12 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
     Raises :class:`ToolError` when the generator fails or its image lacks something; the old image then
     stands as before.
     """
+    if job.image.delivered:
+        return _deliver(root, run, generator, job)
     output = new_name(job.path)
     _discard(root, output)
     try:
-        generator.build(run, job.kernel, output)
+        generator.build(run, job.image, output)
         found = prove(root, run, output, job)
         # The generator's own mode: an image may hold keys, and the old one need not have.
         move_into_place(root.path(output), root.path(job.path), file_meta(root.path(output)))
@@ -81,8 +97,55 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
         _discard(root, output)
         raise
     sync_boot_filesystem(root.path("/boot"))
-    generator.installed(root, run, job.kernel, job.path)
+    generator.installed(root, run, job.image)
     return found
+
+
+def _deliver(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
+    """The image to where a boot loader reads it; from the generator's own, which was proven before, if it keeps one."""
+    work = tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=root.path(SCRATCH))
+    try:
+        source = job.image.source
+        if source is None:
+            source = f"{SCRATCH}/{os.path.basename(work)}/image"
+            generator.build(run, job.image, source)
+        found = prove(root, run, source, job)
+        unified_image.switch(root, _packed(root, run, job, source, work))
+    finally:
+        shutil.rmtree(work)
+    points = (point for point in MOUNT_POINTS if job.path.startswith(f"{point}/"))
+    sync_boot_filesystem(root.path(max(points, key=len, default="/boot")))
+    return found
+
+
+def _packed(root: Root, run: Runner, job: Job, source: str, work: str) -> unified_image.NewImage:
+    """The finished file for ``job.path``: the image itself, or the unified image of before with the new one in it."""
+    old = read_pe(root.path(job.path))
+    if old is None:
+        if job.path.lower().endswith(".efi"):
+            raise ToolError(f"{job.path} is missing or damaged, so there is no image to put the initramfs into")
+        return unified_image.NewImage(job.path, root.path(source))
+    missing = _early_parts(root, run, job.path) - _early_parts(root, run, source)
+    if missing:
+        raise ToolError(
+            f"{job.path} has {', '.join(sorted(missing))} in its initramfs, which the generator's image has not: it is "
+            "unchanged. Build it by hand once"
+        )
+    args = split(old.text(".cmdline") or "")
+    initrd = root.read_bytes(source)
+    return unified_image.build(root, run, job.path, old, args, work, initrd=initrd)
+
+
+def _early_parts(root: Root, run: Runner, path: str) -> set[str]:
+    """Microcode and ACPI tables, which may come from other files than the generator's image."""
+    return {name for name in read_image(root, run, path).names if name.startswith("kernel/") and name.count("/") > 2}
+
+
+def sweep(root: Root) -> None:
+    """Take away what a power cut has left of earlier work; only while no other writer can be at it."""
+    for name in root.listdir(SCRATCH):
+        if name.startswith(_WORK_PREFIX):
+            shutil.rmtree(root.path(f"{SCRATCH}/{name}"))
 
 
 def prove(root: Root, run: Runner, image: str, job: Job) -> Found:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import choose_generator
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import installed_kernels
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
+    bootable_images,
+    choose_generator,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
     ours_since,
@@ -32,9 +34,9 @@ def stale_images(root: Root, ledger: Ledger, files: t.Mapping[str, str]) -> list
     if generator is None:
         return []
     stale = []
-    for kernel in installed_kernels(root):
-        path = generator.image_path(root, kernel)
-        modules = early_binding_modules(root, kernel).loadable if files else ()
+    for image in bootable_images(root, generator):
+        path = image.path
+        modules = early_binding_modules(root, image.kernel).loadable if files else ()
         need = need_for(generator.name, files, modules)
         found = recall(ledger, path, image_stamp(root, path))
         if shortfalls(need, found) if found is not None else not need.is_empty or is_known(ledger, path):
@@ -49,9 +51,8 @@ def suspects(root: Root, ledger: Ledger) -> dict[str, str]:
     if generator is None or since is None:
         return {}
     found = {}
-    for kernel in installed_kernels(root):
-        path = generator.image_path(root, kernel)
-        stamp = image_stamp(root, path)
+    for image in bootable_images(root, generator):
+        stamp = image_stamp(root, image.path)
         if stamp is not None and stamp["mtime_ns"] >= since:
-            found[path] = kernel
+            found[image.path] = image.kernel
     return found

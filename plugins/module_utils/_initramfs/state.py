@@ -11,13 +11,20 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import choose_generator
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import (
-    Generator,
-    installed_kernels,
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.encryption import (
+    display_modules,
+    read_encryption,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.delivered import unified_obstacle
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
+    bootable_images,
+    choose_generator,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
     installed_digests,
@@ -28,14 +35,25 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.r
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import image_size, read_free
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
+_NOTHING: t.Final[t.Mapping[str, t.Any]] = {
+    "images": [],
+    "free": {},
+    "obstacle": None,
+    "unified_obstacle": None,
+    "remarks": [],
+}
+
 
 def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """``generator`` (``None`` where none is known) and ``images``, one per kernel that can boot:
 
-    ``kernel``, ``path``, ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where it is
-    not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
+    ``kernel``, ``path``, ``display_drivers`` (those of this host's displays that are in it, looked up only where the
+    root file system is encrypted), ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where
+    it is not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
 
     ``recorded`` (whether the ledger knows what is in it), ``size`` in bytes; and ``free`` bytes by directory.
+    ``obstacle`` says why the generator's images would not hold what they must, ``unified_obstacle`` why unified
+    images cannot be built anew (``None``: they can), ``remarks`` what others have configured to no effect.
 
     An image that was looked into before costs one ``stat``. Any other that may hold files of ours is unpacked (one
     process): one that came with a new kernel as well. A plan writes nothing, so it would be unpacked by every plan;
@@ -43,22 +61,49 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     """
     generator = choose_generator(root, wanted.get("generator") or "auto")
     if generator is None:
-        return {"generator": None, "images": [], "free": {}}
+        return {"generator": None, **_NOTHING}
     digests = installed_digests(root, ledger)
-    images = [_image(root, run, ledger, generator, kernel, digests) for kernel in installed_kernels(root)]
-    free = read_free(root, [image["path"] for image in images])
-    return {"generator": generator.name, "images": images, "free": free}
+    try:
+        found = bootable_images(root, generator)
+    except HostStateError as exc:
+        return {"generator": generator.name, **_NOTHING, "obstacle": str(exc)}
+    displays = display_modules(root) if read_encryption(root)["encrypted"] else {}
+    images = [
+        {
+            **_image(root, run, ledger, generator, image, digests),
+            "display_drivers": _display_drivers(root, run, image, displays),
+        }
+        for image in found
+    ]
+    return {
+        "generator": generator.name,
+        "images": images,
+        "free": read_free(root, [image["path"] for image in images]),
+        "obstacle": generator.obstacle(root),
+        "unified_obstacle": unified_obstacle(root, found),
+        "remarks": generator.remarks(root),
+    }
+
+
+def _display_drivers(root: Root, run: Runner, image: Image, displays: t.Mapping[str, str]) -> list[str]:
+    if not displays:
+        return []
+    try:
+        modules = read_image(root, run, image.path).modules
+    except ToolError:
+        return []
+    return sorted(driver for driver, module in displays.items() if module in modules)
 
 
 def _image(
-    root: Root, run: Runner, ledger: Ledger, generator: Generator, kernel: str, digests: t.Mapping[str, str]
+    root: Root, run: Runner, ledger: Ledger, generator: Generator, image: Image, digests: t.Mapping[str, str]
 ) -> dict[str, t.Any]:
-    path = generator.image_path(root, kernel)
-    modules = early_binding_modules(root, kernel)
+    path = image.path
+    modules = early_binding_modules(root, image.kernel)
     need = need_for(generator.name, digests, modules.loadable)
     content = known_content(root, run, ledger, path, need, ours_since(root, ledger))
     return {
-        "kernel": kernel,
+        "kernel": image.kernel,
         "path": path,
         "present": root.exists(path),
         "recorded": recall(ledger, path, image_stamp(root, path)) is not None,

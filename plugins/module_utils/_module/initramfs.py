@@ -13,15 +13,21 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    HostStateError,
+    InputError,
+    RefusedError,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import proof, record
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, require_generator
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import (
-    Generator,
-    installed_kernels,
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.delivered import unified_obstacle
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
+    NAMES,
+    bootable_images,
+    require_generator,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import known_content
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.kernel_modules import needed_modules
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
@@ -29,7 +35,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.n
     ours_since,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import Job, check_space, rebuild
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import (
+    Job,
+    check_space,
+    rebuild,
+    sweep,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 
@@ -52,18 +63,23 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
     """Body of ``initramfs``; ``root`` is there for tests."""
     root = root or Root()
     generator = require_generator(root, module.params["generator"])
-    kernels = _kernels(root, module.params["kernels"])
+    images = _images(bootable_images(root, generator), module.params["kernels"])
     # Earlier tasks of a check have not written their files.
     foretold = module.params["planned_files"] if module.check_mode else None
     with locked(root, module.check_mode) as ledger:
         digests = installed_digests(root, ledger) if foretold is None else foretold
         assessments = [
-            _assess(root, run, ledger, generator, kernel, digests, module.params["require"] or []) for kernel in kernels
+            _assess(root, run, ledger, generator, image, digests, module.params["require"] or []) for image in images
         ]
         stale = [assessment for assessment in assessments if assessment.troubles]
+        _refuse(
+            unified_obstacle(root, images) if stale else None,
+            generator.obstacle(root) if proof.acts_early(digests) else None,
+        )
         check_space(root, [assessment.job for assessment in stale])
         built: dict[str, Found] = {}
         if not module.check_mode:
+            sweep(root)
             for assessment in stale:
                 job = assessment.job
                 module.log(f"building {job.path} for kernel {job.kernel}: it " + ", ".join(assessment.troubles))
@@ -73,7 +89,7 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             for assessment in assessments:
                 if not assessment.troubles:
                     _keep(root, ledger, assessment.job, assessment.found)
-        forgotten, orphans = record.forget_removed(root, ledger, installed_kernels(root))
+        forgotten, orphans = record.forget_removed(root, ledger, _kernels(bootable_images(root, generator)))
         if forgotten and not module.check_mode:
             ledger.save()
         return Result(
@@ -88,18 +104,30 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
         )
 
 
-def _kernels(root: Root, wanted: t.Sequence[str]) -> list[str]:
-    installed = installed_kernels(root)
+def _refuse(*reasons: str | None) -> None:
+    reason = next((reason for reason in reasons if reason is not None), None)
+    if reason is not None:
+        raise RefusedError(f"{reason}. No image was changed")
+
+
+def _kernels(images: t.Iterable[Image]) -> list[str]:
+    return sorted({image.kernel for image in images})
+
+
+def _images(images: t.Sequence[Image], wanted: t.Sequence[str]) -> list[Image]:
+    installed = _kernels(images)
     if "all" in wanted:
         if not installed:
-            raise HostStateError("No kernel is installed: nothing in /lib/modules has a /boot/vmlinuz beside it")
-        return installed
+            raise HostStateError(
+                "No kernel is installed: nothing in /lib/modules has a /boot/vmlinuz, a preset or a boot entry"
+            )
+        return list(images)
     unknown = next((kernel for kernel in wanted if kernel not in installed), None)
     if unknown is not None:
         raise InputError(
             f"kernels names {unknown}, which is not installed: installed are {', '.join(installed) or 'none'}"
         )
-    return list(dict.fromkeys(wanted))
+    return [image for image in images if image.kernel in wanted]
 
 
 def _assess(
@@ -107,19 +135,19 @@ def _assess(
     run: Runner,
     ledger: Ledger,
     generator: Generator,
-    kernel: str,
+    image: Image,
     digests: t.Mapping[str, str],
     require: t.Sequence[t.Mapping[str, t.Any]],
 ) -> _Assessment:
-    path = generator.image_path(root, kernel)
-    need = _need(root, generator, kernel, digests, require)
+    path = image.path
+    need = _need(root, generator, image.kernel, digests, require)
     found = known_content(root, run, ledger, path, need, ours_since(root, ledger), bool(require))
     if found is None and need.is_empty and not record.is_known(ledger, path):
-        return _Assessment(Job(kernel, path, need), None, ())
+        return _Assessment(Job(image, need), None, ())
     troubles = proof.shortfalls(need, found or Found({}, ()))
     if found is None and not troubles:
         troubles = ["cannot be read"]
-    return _Assessment(Job(kernel, path, need), found, tuple(troubles))
+    return _Assessment(Job(image, need), found, tuple(troubles))
 
 
 def _need(
@@ -133,7 +161,7 @@ def _need(
     early = early_binding_modules(root, kernel)
     need = proof.need_for(generator.name, digests, early.loadable)
     asked = needed_modules(root, kernel, [entry["module"] for entry in require if entry.get("module")])
-    missing = [*(early.missing if digests else ()), *asked.missing]
+    missing = [*(early.missing if proof.acts_early(digests) else ()), *asked.missing]
     if missing:
         raise HostStateError(
             f"Kernel {kernel} lacks {', '.join(missing)}: install its modules or remove the kernel. "

@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import (
     cpu_isolation,
+    encryption,
     hugepages,
     initramfs,
     iommu,
@@ -113,9 +114,16 @@ def check_wanted(wanted: t.Mapping[str, t.Any]) -> None:
         as_mapping(domain, "libvirt_domains_list: an entry")
 
 
-def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Collection[str] | None = None) -> Plan:
+def make_plan(
+    wanted: t.Mapping[str, t.Any],
+    host: HostState,
+    components: t.Collection[str] | None = None,
+    allow: t.Any = None,
+) -> Plan:
     """Judge every component in ``wanted``, or only those of them in ``components``; one that is not there is
-    unmanaged. What is wanted of a component that is not judged still counts for the others."""
+    unmanaged. What is wanted of a component that is not judged still counts for the others. ``allow`` are the keys
+    of the whole host."""
+    keys = encryption.host_keys(allow)
     check_components((*wanted, *(components or ())))
     check_wanted(wanted)
     judged = [name for name in COMPONENTS if name in wanted and (components is None or name in components)]
@@ -123,7 +131,7 @@ def make_plan(wanted: t.Mapping[str, t.Any], host: HostState, components: t.Coll
     selected, refusals = select(entries, host.devices)
     if "cpu_isolation" in judged:
         wanted = _with_domain_cpus(wanted, host, selected)
-    verdicts = {name: _judge(name, wanted, host, selected) for name in judged}
+    verdicts = encryption.guard({name: _judge(name, wanted, host, selected) for name in judged}, host, selected, keys)
     if refusals and "vfio" in verdicts:
         present = verdicts["vfio"]
         verdicts["vfio"] = dataclasses.replace(present, refusals=(*refusals, *present.refusals))

@@ -13,7 +13,12 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, looked_for
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, need_for, shortfalls
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
+    Found,
+    acts_early,
+    need_for,
+    shortfalls,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio
@@ -29,11 +34,24 @@ NAME = "initramfs"
 DEFAULTS: t.Final = {"generator": "auto", "kernels": ("all",)}
 
 
+class TargetFiles(t.Protocol):
+    """The files of a component that images must hold (or that fill images), as they will be: path to SHA-256."""
+
+    def __call__(self, host: HostState, selected: t.Mapping[str, tuple[Device, ...]], /) -> t.Mapping[str, str]: ...
+
+
+def _held_devices(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> t.Mapping[str, str]:
+    return vfio.target_files(host, vfio.target_table(host, selected))
+
+
+PROVIDERS: t.Final[tuple[TargetFiles, ...]] = (_held_devices,)
+
+
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``generator`` and ``kernels`` as the module ``initramfs`` takes them. Images are judged against
-    the files that the component ``vfio`` will have written by then. ``apply`` holds the same two options, those
-    ``planned_files`` by their digests, and in ``unrecorded`` the images that are right and that the module has only
-    to remember, so that no further plan unpacks them."""
+    the files that other components (:data:`PROVIDERS`) will have written by then. ``apply`` holds the same two
+    options, those ``planned_files`` by their digests, and in ``unrecorded`` the images that are right and that the
+    module has only to remember, so that no further plan unpacks them."""
     options = _options(wanted)
     facts = host.facts[NAME]
     refusals: tuple[Refusal, ...] = ()
@@ -44,26 +62,34 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         "unrecorded": [],
     }
     try:
-        target = vfio.target_table(host, selected)
+        files = {path: sha256 for provide in PROVIDERS for path, sha256 in provide(host, selected).items()}
     except HostStateError as exc:
         return Verdict(refusals=(Refusal(None, str(exc)),), apply=apply)
     if facts["generator"] is None:
-        if target is not None:
+        if acts_early(files):
             refusals = (Refusal(None, f"no known initramfs generator is installed. Looked for: {looked_for()}"),)
         return Verdict(refusals=refusals, apply=apply)
-    files = vfio.target_files(host, target)
     images = [
         image for image in facts["images"] if "all" in options["kernels"] or image["kernel"] in options["kernels"]
     ]
     changes = {image["path"]: tuple(_stale(image, facts["generator"], files)) for image in images}
     stale = [image for image in images if changes[image["path"]]]
+    obstacles = [facts["obstacle"] if acts_early(files) else None, facts["unified_obstacle"] if stale else None]
     refusals = (
-        *(refusal for image in images for refusal in _missing(image, bool(files))),
+        *(Refusal(None, reason) for reason in obstacles if reason is not None),
+        *(refusal for image in images for refusal in _missing(image, acts_early(files))),
         *(refusal for image in stale for refusal in _no_space(image, facts["free"])),
     )
     apply["planned_files"] = files
-    apply["unrecorded"] = [image["path"] for image in images if files and image not in stale and not image["recorded"]]
-    return Verdict(changes=tuple(itertools.chain.from_iterable(changes.values())), refusals=refusals, apply=apply)
+    apply["unrecorded"] = [
+        image["path"] for image in images if acts_early(files) and image not in stale and not image["recorded"]
+    ]
+    return Verdict(
+        changes=tuple(itertools.chain.from_iterable(changes.values())),
+        refusals=refusals,
+        warnings=tuple(facts["remarks"]),
+        apply=apply,
+    )
 
 
 def _options(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

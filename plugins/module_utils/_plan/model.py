@@ -109,7 +109,7 @@ class HostState:
     """One read of one host, as the decision sees it.
 
     ``boot`` is what ``kernel_cmdline_info`` returns; ``facts`` holds what each component's reader
-    collected, under the component's name.
+    collected, under the component's name. ``encryption`` is what ``_host/encryption.py`` reads.
     """
 
     kernel_release: str
@@ -121,6 +121,7 @@ class HostState:
     dependencies: tuple[Dependency, ...]
     ledger: Ledger
     facts: t.Mapping[str, t.Any]
+    encryption: t.Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: t.Mapping[str, t.Any]) -> HostState:
@@ -134,6 +135,7 @@ class HostState:
             dependencies=tuple(Dependency(**dependency) for dependency in data["dependencies"]),
             ledger=Ledger.from_json(data["ledger"]),
             facts=data["facts"],
+            encryption=data["encryption"],
         )
 
 

@@ -19,6 +19,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.early_
     MANAGED,
     PREAMBLE,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import (
+    MKINITCPIO,
+    MODPROBE_FILES,
+    mkinitcpio_files,
+    mkinitcpio_in_image,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     GENERATION_PARAMETER,
     TABLE_PATH,
@@ -91,6 +97,7 @@ install() {{
   inst_multiple sh readlink modprobe
   inst_simple {SCRIPT_PATH}
   inst_simple {TABLE_PATH}
+  inst_multiple -o {MODPROBE_FILES}
   inst_hook pre-udev 10 "$moddir/{DRACUT_HOOK_PATH.rpartition("/")[2]}"
 }}
 """
@@ -149,6 +156,9 @@ _GENERATOR_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
         OwnedFile(DRACUT_HOOK_PATH, _DRACUT_HOOK.encode(), 0o755),
         OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
     ),
+    MKINITCPIO: mkinitcpio_files(SCRIPT_PATH),
+    # It is refused before anything is written: its images run no scripts.
+    "booster": (),
 }
 
 # initramfs-tools takes every rule of the administrator's along; whether it does is its own business, but an
@@ -167,4 +177,6 @@ IN_IMAGE: t.Mapping[str, t.Mapping[str, str]] = {
         TABLE_PATH: TABLE_PATH.lstrip("/"),
         DRACUT_HOOK_PATH: "*/dracut/hooks/pre-udev/10-virtfleet-vfio.sh",
     },
+    MKINITCPIO: mkinitcpio_in_image(SCRIPT_PATH),
+    "booster": {},
 }

@@ -12,18 +12,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import subprocess
 import typing as t
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import rebuild
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import new_name
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.state import read_state
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.initramfs import prove_and_rebuild
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import bind
@@ -183,6 +187,67 @@ def test_a_failing_hook_leaves_the_old_image(debian12: Chroot) -> None:
     finally:
         hook.unlink()
         vfio_bind(debian12, "absent")
+
+
+def test_what_modprobe_is_told_is_in_the_image(chroot: Chroot) -> None:
+    """As another component would install it; dracut leaves modprobe.d out of images that are not for one host."""
+    before = listing(chroot)
+    vfio_bind(chroot, "present")
+    path, content = "/etc/modprobe.d/virtfleet-options.conf", b"options vfio-pci disable_vga=1\n"
+    with locked(chroot.root) as ledger:
+        _owned.install(chroot.root, ledger, "vfio_options", _owned.OwnedFile(path, content))
+    initramfs(chroot)
+    assert listing(chroot, [path.lstrip("/")]).contents == {path.lstrip("/"): content}
+    with locked(chroot.root) as ledger:
+        _owned.release(chroot.root, ledger, path)
+    assert initramfs(chroot).changed
+    assert path.lstrip("/") not in listing(chroot).names
+    vfio_bind(chroot, "absent")
+    initramfs(chroot)
+    assert listing(chroot).names == before.names
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1])
+def test_a_generator_that_is_killed_leaves_the_old_image(chroot: Chroot, seconds: float) -> None:
+    untouched, names = checksum(chroot.image), sorted(path.name for path in chroot.image.parent.iterdir())
+    vfio_bind(chroot, "present")
+
+    def killed(argv: Sequence[str], cwd: str | None = None) -> CommandResult:
+        return chroot.run(["timeout", "--signal=KILL", str(seconds), *argv] if argv[0] in BUILDERS else argv, cwd)
+
+    module: t.Any = Module(False, generator="auto", kernels=["all"], require=None, planned_files=None)
+    try:
+        with pytest.raises(ToolError, match="ended with exit status"):
+            prove_and_rebuild(module, killed, root=chroot.root)
+        assert checksum(chroot.image) == untouched
+        assert sorted(path.name for path in chroot.image.parent.iterdir()) == names
+    finally:
+        vfio_bind(chroot, "absent")
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_a_boot_partition_that_is_full(chroot: Chroot, monkeypatch: pytest.MonkeyPatch, asked_before: bool) -> None:
+    """Room for one image and a half: seen before the build, and survived where something else fills it meanwhile."""
+    boot, kept = chroot.image.parent, chroot.base / "boot.kept"
+    size = sum(path.stat().st_size for path in boot.iterdir()) + chroot.image.stat().st_size // 2
+    shutil.copytree(boot, kept, symlinks=True)
+    vfio_bind(chroot, "present")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(boot)], check=True)
+    try:
+        shutil.copytree(kept, boot, symlinks=True, dirs_exist_ok=True)
+        untouched, names = checksum(chroot.image), sorted(path.name for path in boot.iterdir())
+        if not asked_before:
+            monkeypatch.setattr(rebuild, "shortages", lambda *_args: [])
+        with pytest.raises((HostStateError, ToolError, OSError)) as raised:
+            initramfs(chroot)
+        assert ("make room there" in str(raised.value)) == asked_before
+        assert builds(chroot) == (0 if asked_before else 1)
+        assert checksum(chroot.image) == untouched
+        assert sorted(path.name for path in boot.iterdir()) == names
+    finally:
+        subprocess.run(["umount", str(boot)], check=True)
+        shutil.rmtree(kept)
+        vfio_bind(chroot, "absent")
 
 
 def test_udev_understands_the_rule(debian13: Chroot) -> None:

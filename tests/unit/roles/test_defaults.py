@@ -16,6 +16,7 @@ import yaml
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.encryption import HOST_KEYS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.hugepages import TIMINGS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.kernel_arguments import OPTIONS, TSC
 
@@ -98,3 +99,7 @@ def test_the_module_offers_the_plans_timings() -> None:
     documented = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.hugepages").DOCUMENTATION)["options"]
     assert tuple(documented["timing"]["choices"]) == TIMINGS
     assert tuple(options("hugepages")["hugepages_timing"]["choices"]) == TIMINGS
+
+
+def test_the_plans_role_offers_the_keys_of_the_host() -> None:
+    assert set(options("plan")["plan_allow"]["choices"]) == HOST_KEYS

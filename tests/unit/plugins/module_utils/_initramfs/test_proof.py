@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
     Found,
     Need,
+    acts_early,
     need_for,
     proven,
     shortfalls,
@@ -20,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files 
     SCRIPT_PATH,
     UDEV_RULE_PATH,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import RUN_HOOK_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 
 TABLE, SCRIPT = TABLE_PATH.lstrip("/"), SCRIPT_PATH.lstrip("/")
@@ -85,3 +87,28 @@ def test_what_was_proven_is_named() -> None:
 def test_found_survives_the_ledger() -> None:
     found = Found(WHOLE, ("vfio_pci",))
     assert Found.from_json(found.to_json()) == found
+
+
+MODPROBE = "/etc/modprobe.d/virtfleet-vfio-options.conf"
+
+
+@pytest.mark.parametrize("generator", ["initramfs-tools", "dracut", "mkinitcpio"])
+def test_what_modprobe_is_told_goes_along_with_the_modules(generator: str) -> None:
+    own = {"initramfs-tools": INIT_TOP_PATH, "dracut": DRACUT_HOOK_PATH, "mkinitcpio": RUN_HOOK_PATH}[generator]
+    need = need_for(generator, {own: "right", MODPROBE: "right"}, ["vfio_pci"])
+    assert need.files[MODPROBE.lstrip("/")] == "right"
+    assert need.modules == ("vfio_pci",)
+    whole = {**dict.fromkeys(need.files, "right"), MODPROBE.lstrip("/"): "old"}
+    whole = {name.replace("*", "usr/lib"): sha256 for name, sha256 in whole.items()}
+    assert shortfalls(need, Found(whole, ("vfio_pci",))) == [f"holds another version of {MODPROBE.lstrip('/')}"]
+    del whole[MODPROBE.lstrip("/")]
+    assert shortfalls(need, Found(whole, ("vfio_pci",))) == [f"lacks {MODPROBE.lstrip('/')}"]
+
+
+def test_options_without_early_binding_need_no_image_and_an_old_one_must_not_stay() -> None:
+    need = need_for("initramfs-tools", {MODPROBE: "right"}, ["vfio_pci"])
+    assert need.is_empty
+    assert not acts_early({MODPROBE: "right"})
+    assert shortfalls(need, Found({}, ())) == []
+    assert shortfalls(need, Found({MODPROBE.lstrip("/"): "old"}, ())) != []
+    assert shortfalls(Need(), Found({MODPROBE.lstrip("/"): "right"}, ())) == [f"still holds {MODPROBE.lstrip('/')}"]

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu import verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import DEVICE_KEYS, device_keys
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.encryption import HOST_KEYS
 
 ROOT = Path(__file__).parents[5]
 RULES = (ROOT / "docs/rules.md").read_text()
@@ -21,6 +22,13 @@ def test_every_key_is_explained_and_no_other() -> None:
     rows = [line.split("|")[3] for line in RULES.splitlines() if line.startswith("| `")]
     others = re.findall(r"`(\w+)` \(", RULES)
     assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} | set(others) == DEVICE_KEYS
+
+
+def test_every_key_of_the_host_is_explained_and_no_other() -> None:
+    rows = [line.split("|")[3] for line in RULES.splitlines() if line.startswith("| the root file system")]
+    assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} == HOST_KEYS
+    documentation = (ROOT / "plugins/modules/host_plan.py").read_text()
+    assert set(re.findall(r"V\((\w+)\)", documentation)) >= HOST_KEYS
 
 
 def test_every_rule_is_explained_and_no_other() -> None:

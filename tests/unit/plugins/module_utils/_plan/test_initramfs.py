@@ -15,6 +15,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import initramfs
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.initramfs import decide
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
@@ -61,6 +62,7 @@ def judged(
     generator: str | None = GENERATOR,
     wanted: t.Mapping[str, t.Any] | None = None,
     free: t.Mapping[str, int] | None = None,
+    facts: t.Mapping[str, t.Any] | None = None,
 ) -> Verdict:
     vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
     state = HostState(
@@ -74,7 +76,15 @@ def judged(
         ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
         facts={
             "vfio": vfio,
-            "initramfs": {"generator": generator, "images": list(images), "free": ROOMY if free is None else free},
+            "initramfs": {
+                "generator": generator,
+                "images": list(images),
+                "free": ROOMY if free is None else free,
+                "obstacle": None,
+                "unified_obstacle": None,
+                "remarks": [],
+                **(facts or {}),
+            },
         },
     )
     return decide(wanted or {}, state, {"nic": tuple(chosen)} if chosen else {})
@@ -151,7 +161,7 @@ def test_options_without_a_value_have_their_default() -> None:
     assert judged(wanted={"generator": None}).apply["generator"] == "auto"
 
 
-@pytest.mark.parametrize("wanted", [{"generator": "mkinitcpio"}, {"kernel": "a"}])
+@pytest.mark.parametrize("wanted", [{"generator": "genkernel"}, {"kernel": "a"}])
 def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
     with pytest.raises(InputError):
         judged(wanted=wanted)
@@ -182,3 +192,32 @@ def test_a_right_image_that_nobody_has_recorded_is_named_for_the_module() -> Non
 def test_what_the_files_will_be_is_handed_on() -> None:
     assert "/etc/virtfleet-passthrough/vfio-devices" in judged(image("a", None), table=None).apply["planned_files"]
     assert judged(image("a", held(TABLE)), chosen=[]).apply["planned_files"] == {}
+
+
+def test_what_keeps_images_from_holding_it_is_refused_and_nobody_minds_where_nothing_is_held() -> None:
+    facts = {"obstacle": "booster runs no scripts"}
+    assert [refusal.reason for refusal in judged(image("a", None), table=None, facts=facts).refusals] == [
+        facts["obstacle"]
+    ]
+    assert judged(image("a", None), table=None, chosen=[], facts=facts).status == IN_SYNC
+
+
+def test_a_unified_image_that_cannot_be_signed_is_refused_where_one_is_to_be_built() -> None:
+    facts = {"unified_obstacle": "no key was found"}
+    assert judged(image("a", None), table=None, facts=facts).status == REFUSED
+    assert judged(image("a", held(TABLE)), facts=facts).status == IN_SYNC
+    # Taking ours out needs a signature as well.
+    assert judged(image("a", held(TABLE)), chosen=[], facts=facts).status == REFUSED
+
+
+def test_what_others_configured_to_no_effect_is_a_warning() -> None:
+    assert judged(image("a", held(TABLE)), facts={"remarks": ["add_drivers"]}).warnings == ("add_drivers",)
+
+
+def test_every_provider_of_files_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = "/etc/modprobe.d/virtfleet-vfio-options.conf"
+    providers = (*initramfs.PROVIDERS, lambda _host, _selected: {options: "new"})
+    monkeypatch.setattr(initramfs, "PROVIDERS", providers)
+    verdict = judged(image("a", held(TABLE)))
+    assert verdict.changes[0].before == f"lacks {options.lstrip('/')}"
+    assert verdict.apply["planned_files"][options] == "new"
