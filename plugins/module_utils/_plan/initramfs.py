@@ -44,14 +44,14 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         "unrecorded": [],
     }
     try:
-        target = vfio.target_table(host, selected)
+        target = vfio.boot_target(host, selected)
     except HostStateError as exc:
         return Verdict(refusals=(Refusal(None, str(exc)),), apply=apply)
     if facts["generator"] is None:
-        if target is not None:
+        if target.in_images:
             refusals = (Refusal(None, f"no known initramfs generator is installed. Looked for: {looked_for()}"),)
         return Verdict(refusals=refusals, apply=apply)
-    files = vfio.target_files(host, target)
+    files = vfio.target_files(target)
     images = [
         image for image in facts["images"] if "all" in options["kernels"] or image["kernel"] in options["kernels"]
     ]
