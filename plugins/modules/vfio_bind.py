@@ -17,9 +17,9 @@ description:
   - A device is named by its address and recognised by its identity (vendor, device and subsystem). If another card sits
     at the address at a later boot, that card is left to its own driver and the kernel log says so. Two identical cards
     are told apart by their addresses only.
-  - For booting, unless another O(method) is chosen, a table of devices, a small script that every initramfs is to hold, and a udev rule for devices that
-    appear later are written. They act only while the kernel command line carries C(virtfleet_passthrough.generation)
-    with the number of the table, which this module puts into every boot entry. A boot into an entry without it leaves
+  - For booting, unless another O(method) is chosen, a table of devices, a small script that every initramfs is to hold,
+    and a udev rule for devices that appear later are written. They act only while the kernel command line carries
+    C(virtfleet_passthrough.generation) with the number of the table, which this module puts into every boot entry. A boot into an entry without it leaves
     all devices to the host.
   - The images themselves are built and proven by M(virtfleet.passthrough.initramfs), see RV(initramfs_stale).
   - What is refused is refused before the first write. Bridges, and storage that the host runs from, are never taken,
@@ -94,15 +94,15 @@ options:
       - All devices of a host have one method. With O(state=present) those of earlier runs change to it as well, and the
         files of the other method go; O(state=absent) leaves the method of the remaining ones as it is.
       - V(ids) writes C(/etc/modprobe.d/virtfleet-vfio.conf) with the ids of all devices and a C(softdep) for each of
-        their own drivers, and loads C(vfio-pci) in the initramfs before udev. Where C(vfio-pci) is built into the kernel,
-        C(vfio-pci.ids) on the kernel command line takes the place of all these files.
+        their own drivers, and loads C(vfio-pci) in the initramfs before udev. Where C(vfio-pci) is built into the
+        kernel, C(vfio-pci.ids) on the kernel command line takes the place of all these files.
       - V(ids) is refused where another device has the same ids, where a driver is built into the kernel (ids come too
         late), and where somebody else gave C(vfio-pci) a list of ids, because it heeds one list only. C(modprobe.d)
         counts in every boot, so an old boot entry does not bring the old behaviour back. A device is taken wherever it
         sits, and so is another card of the model that comes later.
       - V(driverctl) writes the files of the tool of that name, C(/etc/driverctl.d/pci-ADDRESS), which has to be
-        installed. The tool acts when udev meets a device on the root file system. Its own driver has it until then, which
-        for a display needs the key V(runtime_gpu). It goes by address alone, whatever card sits there.
+        installed. The tool acts when udev meets a device on the root file system. Its own driver has it until then,
+        which for a display needs the key V(runtime_gpu). It goes by address alone, whatever card sits there.
     type: str
     choices: [auto, override, ids, driverctl]
     default: auto

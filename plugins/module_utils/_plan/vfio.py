@@ -42,17 +42,17 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method
     resolve_method,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import PARAMETER
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.target import (
-    Configured,
-    Target,
-    make_target,
-    read_configured,
-)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     GENERATION_PARAMETER,
     Table,
     last_generation,
     running_generation,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.target import (
+    Configured,
+    Target,
+    make_target,
+    read_configured,
 )
 
 NAME = "vfio"
@@ -215,9 +215,7 @@ def _host_refusals(host: HostState, target: Target) -> list[Refusal]:
     return refusals
 
 
-def _method_refusals(
-    host: HostState, target: Target, allow: t.Mapping[Address, t.Collection[str]]
-) -> list[Refusal]:
+def _method_refusals(host: HostState, target: Target, allow: t.Mapping[Address, t.Collection[str]]) -> list[Refusal]:
     facts = host.facts[NAME]
     ours = {*host.ledger.section("kernel_args").get(OWNER, []), *target.arguments}
     foreign = others_arguments(host.boot, ours)

@@ -38,17 +38,17 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import IDS, OVERRIDE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import foreign_ids
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.target import (
-    Configured,
-    Target,
-    make_target,
-    read_configured,
-)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     TABLE_PATH,
     Table,
     last_generation,
     running_generation,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.target import (
+    Configured,
+    Target,
+    make_target,
+    read_configured,
 )
 
 BOUND = "bound"
@@ -81,7 +81,7 @@ class Request:
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What will be done. ``target`` is what the next boots have afterwards; ``bind`` and ``release`` change drivers
-    now; ``held`` are those to be given back that are on vfio-pci through us; ``files`` are those of ours to be there."""
+    now; ``held`` are those to be given back that are on vfio-pci through us; ``files`` of ours are there afterwards."""
 
     target: Target
     files: tuple[_owned.OwnedFile, ...]
@@ -99,9 +99,7 @@ class Plan:
         return tuple(change.path for change in self.file_changes if change.path not in wanted)
 
 
-def make_plan(
-    root: Root, ledger: Ledger, request: Request, around: Surroundings, foreign: t.Sequence[str]
-) -> Plan:
+def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings, foreign: t.Sequence[str]) -> Plan:
     """Decide everything and refuse what must be refused; writes nothing. ``foreign`` are arguments of the
     next boot that are not ours.
 
@@ -340,7 +338,9 @@ def _records(
     gone: t.Collection[Address],
 ) -> dict[str, t.Mapping[str, t.Any]]:
     """The ledger's ``devices`` afterwards: what each device is without us, for as long as we hold it."""
-    records = {address: record for address, record in recorded.items() if address not in gone or address in target.entries}
+    records = {
+        address: record for address, record in recorded.items() if address not in gone or address in target.entries
+    }
     for address in bound:
         device = by_address[address]
         known = records.get(address)
@@ -349,9 +349,7 @@ def _records(
     return {str(address): _with_boot(root, address, record, target) for address, record in sorted(records.items())}
 
 
-def _with_boot(
-    root: Root, address: Address, record: t.Mapping[str, t.Any], target: Target
-) -> t.Mapping[str, t.Any]:
+def _with_boot(root: Root, address: Address, record: t.Mapping[str, t.Any], target: Target) -> t.Mapping[str, t.Any]:
     """The record with the method and the boot in which it was configured; the table of ``override`` tells itself."""
     plain = {name: value for name, value in record.items() if name != "boot"}
     if address not in target.entries or target.method == OVERRIDE:

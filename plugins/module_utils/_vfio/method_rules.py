@@ -58,9 +58,7 @@ def _other_ids(files: t.Mapping[str, t.Sequence[str]], arguments: t.Sequence[str
         )
 
 
-def _displays(
-    devices: t.Mapping[Address, Device], allow: t.Mapping[Address, t.Collection[str]]
-) -> t.Iterator[Refusal]:
+def _displays(devices: t.Mapping[Address, Device], allow: t.Mapping[Address, t.Collection[str]]) -> t.Iterator[Refusal]:
     for address, keys in sorted(allow.items()):
         device = devices.get(address)
         if device is None or not device.class_code.startswith(BASE_CLASS_DISPLAY) or ALLOW_RUNTIME_GPU in keys:
@@ -76,13 +74,9 @@ def _displays(
 def method_warnings(method: str) -> tuple[str, ...]:
     """What whoever chooses a method should know before it is written."""
     if method == IDS:
-        return (
-            "method ids: modprobe.d counts in every boot. An old boot entry does not bring the old behaviour back, and "
-            "another card of these models is taken wherever it sits",
-        )
+        text = "method ids: modprobe.d counts in every boot. An old boot entry does not bring the old behaviour back"
+        return (f"{text}, and another card of these models is taken wherever it sits",)
     if method == DRIVERCTL:
-        return (
-            "method driverctl: each device's own driver has it first in every boot, and driverctl moves whatever card "
-            "sits at the address then",
-        )
+        text = "method driverctl: each device's own driver has it first in every boot"
+        return (f"{text}, and driverctl then moves whatever card sits at the address",)
     return ()

@@ -16,7 +16,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.d
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import DIRECTORY, driverctl_installed
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import (
+    DIRECTORY,
+    driverctl_installed,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import (
     MODPROBE_DIRECTORIES,

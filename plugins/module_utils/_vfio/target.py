@@ -19,11 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import boot_files, ids_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import DRIVERCTL, IDS, OVERRIDE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import ids_argument
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
-    Table,
-    arguments_of,
-    next_table,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table, arguments_of, next_table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,8 +29,9 @@ RELEASE = "6.12.0-test"
 
 class FakeKernel(HostTree):
     """``write`` is the attribute writer, ``run`` the runner for the code under test; ``writes`` and ``commands``
-    are what they were asked; ``ids`` are those that vfio-pci was loaded with. ``fail`` maps the end of an attribute's path to the errno that a write gets;
-    ``before_write`` is called with path and value first, to let things happen in between."""
+    are what they were asked; ``ids`` are those that vfio-pci was loaded with. ``fail`` maps the end of an
+    attribute's path to the errno that a write gets; ``before_write`` is called with path and value
+    first, to let things happen in between."""
 
     def __init__(self, base: Path, cmdline: str = "root=/dev/vda1 ro", vfio: str = "module") -> None:
         super().__init__(base)

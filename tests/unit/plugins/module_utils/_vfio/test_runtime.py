@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import Bus, attribute_writer, holders
 from tests.unit.plugins.fake_kernel import FakeKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FIRST, SECOND, TWIN = "0000:01:00.0", "0000:01:00.1", "0000:02:00.0"
 ADDRESSES = [Address.parse(FIRST), Address.parse(SECOND)]
@@ -154,7 +158,7 @@ def test_release_gets_past_the_ids_of_vfio_pci(kernel: FakeKernel) -> None:
 
 def test_without_a_known_driver_a_device_of_the_ids_stays(kernel: FakeKernel) -> None:
     by_ids(kernel)
-    with pytest.raises(HostStateError, match="reboot to give it back. All devices are back"):
+    with pytest.raises(HostStateError, match=r"reboot to give it back\. All devices are back"):
         bus(kernel).release(ADDRESSES[:1])
     assert drivers(kernel) == ["vfio-pci", "igb", "vfio-pci"]
 
@@ -203,12 +207,11 @@ def test_whatever_fails_and_whenever_no_device_is_left_without_the_driver_it_had
         addresses = [Address(0, number + 1, 0, 0) for number in range(len(natives))]
         for group, (address, native) in enumerate(zip(addresses, natives)):
             kernel.device(str(address), native, group=group)
-        if data.draw(st.booleans(), label="release"):
+        release = data.draw(st.booleans(), label="release")
+        if release:
             bus(kernel).bind(addresses)
             kernel.writes.clear()
-            act = bus(kernel).release
-        else:
-            act = bus(kernel).bind
+        act: Callable[[Sequence[Address]], None] = bus(kernel).release if release else bus(kernel).bind
         before = {address: (kernel.driver(str(address)), kernel.override(str(address))) for address in addresses}
         moment = data.draw(st.integers(1, 4 * len(addresses)), label="at write")
         vanishes = data.draw(st.none() | st.sampled_from(addresses), label="vanishes")
