@@ -19,8 +19,8 @@ description:
     are told apart by their addresses only.
   - For booting, unless another O(method) is chosen, a table of devices, a small script that every initramfs is to hold,
     and a udev rule for devices that appear later are written. They act only while the kernel command line carries
-    C(virtfleet_passthrough.generation) with the number of the table, which this module puts into every boot entry. A boot into an entry without it leaves
-    all devices to the host.
+    C(virtfleet_passthrough.generation) with the number of the table, which this module puts into every boot entry. A
+    boot into an entry without it leaves all devices to the host.
   - The images themselves are built and proven by M(virtfleet.passthrough.initramfs), see RV(initramfs_stale).
   - What is refused is refused before the first write. Bridges, and storage that the host runs from, are never taken,
     nor is a device in an IOMMU group whose other members stay with the host.

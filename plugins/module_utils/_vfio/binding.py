@@ -126,7 +126,9 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
         _check_kernel(root, bool(found))
     target = _target(root, ledger, method, entries, present, around)
     if request.boot:
-        _check_method(root, target, around, foreign, {address: wanted.allow for address, wanted in named.items()})
+        # What speaks against a method must not keep anybody from giving devices back.
+        allow = {address: wanted.allow for address, wanted in named.items()} if request.present else None
+        _check_method(root, target, around, foreign, allow)
     files = target.files if request.boot else _as_they_are(root, ledger)
     bind = [
         address for address in named if request.present and request.now and current_driver(root, address) != VFIO_PCI
@@ -162,12 +164,15 @@ def _check_method(
     target: Target,
     around: Surroundings,
     foreign: t.Sequence[str],
-    allow: t.Mapping[Address, t.Collection[str]],
+    allow: t.Mapping[Address, t.Collection[str]] | None,
 ) -> None:
+    """``allow`` holds the keys of the devices that are asked for now, ``None`` where some are only given back."""
     if target.in_images and not installed_generators(root):
         raise HostStateError(f"Nothing can be bound early without an initramfs generator. Looked for: {looked_for()}")
     by_address = {device.address: device for device in around.devices}
-    refusals = method_refusals(target, by_address, allow, driverctl_installed(root), foreign_ids(root), foreign)
+    refusals = []
+    if allow is not None:
+        refusals = method_refusals(target, by_address, allow, driverctl_installed(root), foreign_ids(root), foreign)
     if around.by_ids:
         # Those of earlier runs count as well, and where one of two twins is given back nothing else is looked at.
         held = [by_address[address] for address in sorted(target.entries) if address in by_address]

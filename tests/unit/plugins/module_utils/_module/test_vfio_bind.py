@@ -590,6 +590,20 @@ def test_driverctl_takes_a_display_from_its_driver_only_by_consent(models: FakeK
     assert call(models, {"address": "0000:03:00.0", "allow": ["runtime_gpu"]}, method="driverctl").changed
 
 
+def test_what_speaks_against_a_method_keeps_nobody_from_giving_devices_back(models: FakeKernel) -> None:
+    models.device("0000:03:00.0", "amdgpu", ids="1002:73bf", class_code="030000", group=3)
+    models.device("0000:04:00.0", "i915", ids="8086:4680", class_code="030000", group=4)
+    display = {"address": "0000:03:00.0", "allow": ["runtime_gpu"]}
+    call(models, FIRST, display, method="driverctl")
+    (models.base / "usr/sbin/driverctl").unlink()
+    assert call(models, "0000:03:00.0", state="absent").changed
+    assert owned(models) == FILES["driverctl"]
+    assert call(models, FIRST, state="absent").changed
+    call(models, FIRST, TWIN, method="ids")
+    models.write("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:1\n")
+    assert call(models, FIRST, state="absent").changed
+
+
 def test_a_file_that_driverctl_wrote_for_somebody_else_stays(models: FakeKernel) -> None:
     models.write(f"/etc/driverctl.d/pci-{FIRST}", "uio_pci_generic\n")
     models.write(f"/etc/driverctl.d/pci-{TWIN}", "uio_pci_generic\n")

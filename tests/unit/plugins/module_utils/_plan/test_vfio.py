@@ -253,6 +253,14 @@ def test_another_card_at_the_address() -> None:
     assert judged(host(other, table=TABLE), other, wanted=allowed).status == DRIFT
 
 
+def test_another_card_of_the_same_model_is_told_by_its_serial_number() -> None:
+    known, other = (dataclasses.replace(IDENTITY, serial=digit * 16) for digit in "ab")
+    state = host(dataclasses.replace(BOUND, identity=other), table=Table(1, {NIC.address: known}))
+    (refusal,) = judged(state, *state.devices).refusals
+    assert refusal.allow == "changed_identity"
+    assert "serial bbbbbbbbbbbbbbbb now, it was given away as" in refusal.reason
+
+
 def test_keys_belong_to_their_entry() -> None:
     needed = [Dependency(str(device.address), "configured_nic", "is up", "configured_nic") for device in (NIC, TWIN)]
     wanted = {"devices": [{"name": "a", "allow": ["configured_nic"]}, {"name": "b"}]}
