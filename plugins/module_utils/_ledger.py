@@ -16,7 +16,8 @@ objects, each kept by the one part of the library that owns it:
 ``kernel_args``           owner → arguments in order (``_cmdline/``)
 ``kernel_line``           what may stand in boot entries at this moment (``_cmdline/block.py``)
 ``images``                image path → inputs and what was proven in it (``_initramfs/``)
-``devices``               BDF address → identity, native driver, permanent MAC, names (``_pci/``)
+``devices``               BDF address → identity, native driver, permanent MAC, names (``_pci/``), and the boot
+                          in which a method without a table was configured (``_vfio/binding.py``)
 ``domains``               domain name → what we defined (``_libvirt/``)
 ``hugepages``             pool → pages before and after us, in which boot (``_hugepages/writer.py``)
 ========================  =====================================================================

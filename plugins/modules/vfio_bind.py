@@ -17,10 +17,10 @@ description:
   - A device is named by its address and recognised by its identity (vendor, device and subsystem). If another card sits
     at the address at a later boot, that card is left to its own driver and the kernel log says so. Two identical cards
     are told apart by their addresses only.
-  - For booting, a table of devices, a small script that every initramfs is to hold, and a udev rule for devices that
-    appear later are written. They act only while the kernel command line carries C(virtfleet_passthrough.generation)
-    with the number of the table, which this module puts into every boot entry. A boot into an entry without it leaves
-    all devices to the host.
+  - For booting, unless another O(method) is chosen, a table of devices, a small script that every initramfs is to hold,
+    and a udev rule for devices that appear later are written. They act only while the kernel command line carries
+    C(virtfleet_passthrough.generation) with the number of the table, which this module puts into every boot entry. A
+    boot into an entry without it leaves all devices to the host.
   - The images themselves are built and proven by M(virtfleet.passthrough.initramfs), see RV(initramfs_stale).
   - What is refused is refused before the first write. Bridges, and storage that the host runs from, are never taken,
     nor is a device in an IOMMU group whose other members stay with the host.
@@ -91,8 +91,19 @@ options:
     default: boot
   method:
     description:
-      - How devices are held from the start of a boot. V(auto) takes V(override).
-      - V(ids) and V(driverctl) are not available yet and are refused.
+      - How devices are held at boot. V(auto) takes V(override), which is what the description above is about.
+      - All devices of a host have one method. With O(state=present) those of earlier runs change to it as well, and the
+        files of the other method go; O(state=absent) leaves the method of the remaining ones as it is.
+      - V(ids) writes C(/etc/modprobe.d/virtfleet-vfio.conf) with the ids of all devices and a C(softdep) for each of
+        their own drivers, and loads C(vfio-pci) in the initramfs before udev. Where C(vfio-pci) is built into the
+        kernel, C(vfio-pci.ids) on the kernel command line takes the place of all these files.
+      - V(ids) is refused where another device has the same ids, where a driver is built into the kernel (ids come too
+        late), and where somebody else gave C(vfio-pci) a list of ids, because it heeds one list only. C(modprobe.d)
+        counts in every boot, so an old boot entry does not bring the old behaviour back. A device is taken wherever it
+        sits, and so is another card of the model that comes later.
+      - V(driverctl) writes the files of the tool of that name, C(/etc/driverctl.d/pci-ADDRESS), which has to be
+        installed. The tool acts when udev meets a device on the root file system. Its own driver has it until then,
+        which for a display needs the key V(runtime_gpu). It goes by address alone, whatever card sits there.
     type: str
     choices: [auto, override, ids, driverctl]
     default: auto
@@ -109,7 +120,7 @@ options:
         V(last_display), V(framebuffer), V(bmc), V(serial_console), V(only_keyboard), V(in_use)), what a guest would
         have to live with (V(no_reset), V(unsafe_interrupts), V(denylisted)),
         V(predicted_group) (while the IOMMU is off, another function of the group works for the host),
-        V(runtime_gpu) (move a display on the running host), V(builtin_driver) (its driver is part of the kernel and
+        V(runtime_gpu) (take a display from its driver), V(builtin_driver) (its driver is part of the kernel and
         probes first) and V(changed_identity) (another card sits at the address than the one that was configured).
     type: list
     elements: str
@@ -139,6 +150,14 @@ EXAMPLES = r"""
       - address: "0000:02:00.0"
         allow: [configured_nic]
     timing: now
+
+- name: Hold every card of a model by its ids, on a host that has no other use for one
+  virtfleet.passthrough.vfio_bind:
+    devices:
+      - address: "0000:01:00.0"
+      - address: "0000:02:00.0"
+    exclusive: true
+    method: ids
 
 - name: Give it back
   virtfleet.passthrough.vfio_bind:
@@ -196,7 +215,7 @@ initramfs_stale:
   type: bool
   sample: true
 kernel_args:
-  description: What this module has on the kernel command line of every entry.
+  description: What this module has on the kernel command line of every entry, nothing for some methods.
   returned: success
   type: list
   elements: str
@@ -214,7 +233,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import METHODS, bind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import bind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import METHODS
 
 
 def main() -> None:

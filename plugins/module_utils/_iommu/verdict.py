@@ -53,6 +53,8 @@ _DENYLIST = frozenset(
     )
 )
 
+_GO_BY_ADDRESS = "use method=override, which goes by address"
+
 # By a dependency's kind; storage, network and the like are one rule.
 _RULES: t.Final[t.Mapping[str, str]] = {"boot_vga": "PRE-09", "last_display": "PRE-08", "in_use": "VFIO-23"}
 
@@ -128,8 +130,7 @@ def findings(device: Device, around: Surroundings) -> t.Iterator[Finding]:
     yield from _no_reset(device, around)
     for mate in around.mates(device):
         yield from _mate(device, mate, around)
-    for twin in _twins(device, around) if around.by_ids else ():
-        yield from _twin(device, twin, around)
+    yield from twins(device, around) if around.by_ids else ()
 
 
 def _bridge(device: Device) -> t.Iterator[Finding]:
@@ -167,6 +168,9 @@ def _builtin_driver(device: Device, around: Surroundings) -> t.Iterator[Finding]
     )
     if device.class_code.startswith(BASE_CLASS_STORAGE):
         yield Finding("VFIO-15", str(device.address), f"{reason}, which for storage may already use its data")
+    elif around.by_ids:
+        reason += f" and vfio-pci takes nothing that has a driver: ids come too late, {_GO_BY_ADDRESS}"
+        yield Finding("VFIO-15", str(device.address), reason)
     else:
         reason += " and vfio-pci gets it only afterwards"
         yield Finding("VFIO-15", str(device.address), reason, ALLOW_BUILTIN)
@@ -262,18 +266,17 @@ def _mate(device: Device, mate: Device, around: Surroundings) -> t.Iterator[Find
         )
 
 
-def _twins(device: Device, around: Surroundings) -> t.Iterator[Device]:
+def twins(device: Device, around: Surroundings) -> t.Iterator[Finding]:
     """The functions outside the selection that vfio-pci cannot tell from ``device`` by vendor and device id."""
     ids = (device.identity.vendor_id, device.identity.device_id)
     for other in around.devices:
         same = (other.identity.vendor_id, other.identity.device_id) == ids
         if same and other.address != device.address and other.address not in around.selected:
-            yield other
+            yield _twin(device, other)
 
 
-def _twin(device: Device, twin: Device, around: Surroundings) -> t.Iterator[Finding]:
+def _twin(device: Device, twin: Device) -> Finding:
     ids = f"{device.identity.vendor_id}:{device.identity.device_id}"
-    same = f"{twin.address} has the ids of {device.address} ({ids}), so vfio-pci takes it too"
-    for dependency in around.needs(twin):
-        reason = f"{same}, and {twin.address} {dependency.detail}"
-        yield Finding("VFIO-03", str(twin.address), reason, dependency.allow)
+    reason = f"{twin.address} has the ids of {device.address} ({ids}), so vfio-pci would take it too: {_GO_BY_ADDRESS}"
+    rule = "VFIO-04" if twin.is_bridge else "VFIO-03"
+    return Finding(rule, str(twin.address), reason)

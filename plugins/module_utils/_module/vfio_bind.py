@@ -33,7 +33,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs i
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import binding
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, may_be_in_images
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method_rules import others_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import resolve_method
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import (
     DRIVERS,
     AttributeWriter,
@@ -41,13 +43,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtim
     attribute_writer,
     current_driver,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import arguments_of
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-
-METHODS = ("auto", "override", "ids", "driverctl")
-_AVAILABLE_METHODS = ("auto", "override")
 
 _ID_FIELDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id")
 _ID = re.compile(r"[0-9a-f]{4}")
@@ -77,21 +75,23 @@ def bind(
     bus = Bus(root, run, write or attribute_writer(root))
     with locked(root, module.check_mode) as ledger:
         devices = read_devices(root, ledger)
+        boot = read_boot_state(root, ledger, bootloader)
         around = Surroundings(
             devices=devices,
             dependencies=read_dependencies(root, devices),
             builtin_drivers=builtin_drivers(root, root.listdir(DRIVERS)),
-            iommu=read_iommu_state(root, run, devices, read_boot_state(root, ledger, bootloader)),
+            iommu=read_iommu_state(root, run, devices, boot),
         )
-        plan = binding.make_plan(root, ledger, request, around)
+        foreign = others_arguments(boot, ledger.section("kernel_args").get(OWNER, []))
+        plan = binding.make_plan(root, ledger, request, around, foreign)
         moved = _moves(root, plan)
-        suspected = suspects(root, ledger) if plan.releases_files else {}
+        suspected = suspects(root, ledger) if may_be_in_images(plan.releases_files) else {}
         # Refuses here, before the first write, where the boot loader cannot take what is needed.
         arguments = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
         changed = _would_change(ledger, plan, arguments)
         notes: list[str] = []
         if changed and not module.check_mode:
-            bus.release(plan.release)
+            bus.release(plan.release, plan.natives)
             if plan.bind:
                 bus.bind(plan.bind)
             for path, kernel in suspected.items():
@@ -110,10 +110,6 @@ def bind(
 
 def parse_request(params: t.Mapping[str, t.Any]) -> binding.Request:
     """The module's options in the library's words; raises :class:`InputError` for what cannot be meant."""
-    if params["method"] not in _AVAILABLE_METHODS:
-        raise InputError(
-            f"method={params['method']} is not available in this version: use method=override (which method=auto takes)"
-        )
     present = params["state"] == "present"
     if params["exclusive"] and not present:
         raise InputError("exclusive=true goes with state=present: it releases every device that is not in the list")
@@ -126,6 +122,7 @@ def parse_request(params: t.Mapping[str, t.Any]) -> binding.Request:
         raise InputError("devices is empty: expected at least one device, or exclusive=true to release all of them")
     return binding.Request(
         devices=devices,
+        method=resolve_method(params["method"], "method"),
         present=present,
         boot=params["timing"] in ("boot", "both"),
         now=params["timing"] in ("now", "both"),
@@ -159,7 +156,7 @@ def _arguments(
     check_mode: bool,
 ) -> ArgumentsChange | None:
     """``None`` where the command line is not this run's business: then no boot loader need be known either."""
-    wanted = arguments_of(plan.table)
+    wanted = plan.target.arguments
     if not request.boot or (not wanted and not ledger.section("kernel_args").get(OWNER)):
         return None
     return set_args(root, run, ledger, owner=OWNER, args=wanted, check_mode=check_mode)
@@ -191,7 +188,7 @@ def _file_diffs(plan: binding.Plan) -> list[t.Mapping[str, t.Any]]:
 def _report(
     root: Root, ledger: Ledger, request: binding.Request, plan: binding.Plan, suspected: t.Collection[str]
 ) -> dict[str, t.Any]:
-    entries = {} if plan.table is None else plan.table.entries
+    entries = plan.target.entries
     drivers = binding.drivers_after(root, plan, [wanted.address for wanted in request.devices])
     digests = {file.path: _owned.digest(file.content) for file in plan.files}
     return {
@@ -207,5 +204,5 @@ def _report(
         ],
         "reboot_required": binding.reboot_required(root, plan, request),
         "initramfs_stale": bool(suspected) or bool(stale_images(root, ledger, digests)),
-        "kernel_args": arguments_of(plan.table),
+        "kernel_args": list(plan.target.arguments),
     }

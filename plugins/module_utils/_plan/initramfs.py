@@ -41,7 +41,7 @@ class TargetFiles(t.Protocol):
 
 
 def _held_devices(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> t.Mapping[str, str]:
-    return vfio.target_files(host, vfio.target_table(host, selected))
+    return vfio.target_files(vfio.boot_target(host, selected))
 
 
 PROVIDERS: t.Final[tuple[TargetFiles, ...]] = (_held_devices,)

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import looked_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, obstacle
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, obstacle, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
@@ -27,33 +27,59 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method_rules import (
+    method_refusals,
+    method_warnings,
+    others_arguments,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import (
+    AUTO,
+    DRIVERCTL,
+    IDS,
+    OVERRIDE,
+    resolve_method,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import PARAMETER
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     GENERATION_PARAMETER,
     Table,
-    arguments_of,
     last_generation,
-    next_table,
     running_generation,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.target import (
+    Configured,
+    Target,
+    make_target,
+    read_configured,
 )
 
 NAME = "vfio"
 
-_KEYS = frozenset({"devices", "allow"})
+# How a device comes to vfio-pci, as texts go on from its name.
+_HOW: t.Final[t.Mapping[str, str]] = {
+    OVERRIDE: "from the start of a boot",
+    IDS: "from the start of a boot, by its ids",
+    DRIVERCTL: "through driverctl, after its own driver",
+}
+
+DEFAULTS: t.Final[t.Mapping[str, t.Any]] = {"method": AUTO}
+
+_KEYS = frozenset({"devices", "allow", *DEFAULTS})
 
 
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``devices`` (the entries that ``selected`` resolved, with their ``allow`` keys; ``None`` for
-    unmanaged, which releases nothing) and ``allow`` (more keys by the entry's name). ``apply``: ``devices`` for
-    ``vfio_bind`` with the keys of each, ``kernel_args``, and ``allow``, which is empty because keys belong to
-    devices."""
+    unmanaged, which releases nothing), ``method`` and ``allow`` (more keys by the entry's name). ``apply``:
+    ``devices`` for ``vfio_bind`` with the keys of each, ``method``, ``kernel_args``, and ``allow``, which is empty
+    because keys belong to devices."""
     allow = _allow_by_name(wanted)
+    method = resolve_method(wanted.get("method"), "vfio_method")
     if wanted.get("devices") is None:
         return Verdict()
     chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
-    facts = host.facts[NAME]
-    around = _surroundings(host, chosen)
+    around = _surroundings(host, chosen, method)
     refusals = [refusal for device, keys in chosen.values() for refusal in _refusals(device, host, around, keys)]
     warnings = (
         *host.iommu["gaps"],
@@ -61,36 +87,39 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         *_advice(host, chosen, refusals),
     )
     try:
-        present = present_table(host)
-        target = target_table(host, selected)
+        present = present_configuration(host)
+        target = boot_target(host, selected)
     except HostStateError as exc:
         return Verdict(refusals=(*refusals, Refusal(None, str(exc))), warnings=warnings)
     refusals += _host_refusals(host, target)
-    arguments = judge_arguments(host, OWNER, arguments_of(target), (GENERATION_PARAMETER,))
-    changes = [*_device_changes(host, present, chosen), *_file_changes(facts, target), *arguments.changes]
+    refusals += _method_refusals(host, target, {address: keys for address, (_device, keys) in chosen.items()})
+    arguments = judge_arguments(host, OWNER, target.arguments, (GENERATION_PARAMETER, PARAMETER))
+    changes = [*_device_changes(host, present, target, chosen), *_file_changes(host, target), *arguments.changes]
     unbound = [device for device, _keys in chosen.values() if device.driver != VFIO_PCI]
     missed = () if changes else tuple(_missed(host, target, unbound))
     return Verdict(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
-        warnings=warnings,
+        warnings=(*warnings, *(method_warnings(method) if changes and chosen else ())),
         assumptions=tuple(_assumptions(around, (device for device, _keys in chosen.values()))),
         pending_reboot=not changes and not missed and (bool(unbound) or arguments.pending_reboot),
         apply={
             "devices": [_for_writer(device, keys) for _address, (device, keys) in sorted(chosen.items())],
-            "kernel_args": arguments_of(target),
+            "method": method,
+            "kernel_args": list(target.arguments),
             "allow": [],
         },
     )
 
 
-def _surroundings(host: HostState, selected: t.Collection[Address]) -> Surroundings:
+def _surroundings(host: HostState, selected: t.Collection[Address], method: str) -> Surroundings:
     return Surroundings(
         devices=host.devices,
         dependencies=host.dependencies,
         builtin_drivers=host.facts[NAME]["builtin_drivers"],
         selected=selected,
         iommu=host.iommu,
+        by_ids=method == IDS,
     )
 
 
@@ -105,26 +134,33 @@ def _refusals(device: Device, host: HostState, around: Surroundings, allow: t.Co
     return refusals
 
 
-def present_table(host: HostState) -> Table | None:
-    """The table on the host; raises :class:`HostStateError` where it was changed into something else."""
+def present_configuration(host: HostState) -> Configured:
+    """What is configured on the host; raises :class:`HostStateError` where its table was changed into something
+    else."""
     text = host.facts[NAME]["table"]
-    return None if text is None else Table.parse(text)
+    return read_configured(None if text is None else Table.parse(text), host.ledger.section("devices"))
 
 
-def target_table(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Table | None:
-    """The table that the host is to have; the present one where nothing is wanted of this component."""
-    present = present_table(host)
-    if not host.facts[NAME]["managed"]:
-        return present
-    entries = {device.address: device.identity for name in selected for device in selected[name]}
-    return next_table(present, entries, last_generation(host.ledger.generation, host.boot["running"]))
+def boot_target(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Target:
+    """What the host is to have for its next boots; what it has where nothing is wanted of this component."""
+    facts = host.facts[NAME]
+    present = present_configuration(host)
+    if facts["managed"]:
+        method = resolve_method(facts["method"], "vfio_method")
+        entries = {device.address: device.identity for name in selected for device in selected[name]}
+    else:
+        method, entries = present.method or OVERRIDE, dict(present.entries)
+    last = last_generation(host.ledger.generation, host.boot["running"])
+    return make_target(method, entries, present, last, host.devices, facts["generators"], facts["vfio_pci"])
 
 
-def target_files(host: HostState, target: Table | None) -> dict[str, str]:
-    """SHA-256 of every file of this component as it is to be, by path."""
-    if target is None:
-        return {}
-    return {file.path: digest(file.content) for file in boot_files(target, host.facts[NAME]["generators"])}
+def target_files(target: Target) -> dict[str, str]:
+    """SHA-256 of every file that has to do with images, as it is to be, by path."""
+    return _digests(target) if target.in_images else {}
+
+
+def _digests(target: Target) -> dict[str, str]:
+    return {file.path: digest(file.content) for file in target.files}
 
 
 def _advice(host: HostState, chosen: t.Collection[Address], refusals: t.Iterable[Refusal]) -> t.Iterator[str]:
@@ -156,20 +192,20 @@ def _allow_by_name(wanted: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _host_refusals(host: HostState, target: Table | None) -> list[Refusal]:
+def _host_refusals(host: HostState, target: Target) -> list[Refusal]:
     facts = host.facts[NAME]
     refusals = []
-    if target is not None and facts["vfio_pci"] == MISSING:
+    if target.entries and facts["vfio_pci"] == MISSING:
         refusals.append(
             Refusal(None, f"kernel {host.kernel_release} has no driver vfio-pci, neither as a module nor built in")
         )
-    if target is not None and not facts["generators"]:
+    if target.in_images and not facts["generators"]:
         reason = (
             f"no known initramfs generator is installed, without one nothing is bound early. Looked for: {looked_for()}"
         )
         refusals.append(Refusal(None, reason))
     files = host.ledger.section("files")
-    for path, sha256 in target_files(host, target).items():
+    for path, sha256 in _digests(target).items():
         present = facts["files"].get(path)
         if present in (None, sha256):
             continue
@@ -179,48 +215,73 @@ def _host_refusals(host: HostState, target: Table | None) -> list[Refusal]:
     return refusals
 
 
+def _method_refusals(host: HostState, target: Target, allow: t.Mapping[Address, t.Collection[str]]) -> list[Refusal]:
+    facts = host.facts[NAME]
+    ours = {*host.ledger.section("kernel_args").get(OWNER, []), *target.arguments}
+    foreign = others_arguments(host.boot, ours)
+    by_address = {device.address: device for device in host.devices}
+    return method_refusals(target, by_address, allow, facts["driverctl"], facts["foreign_ids"], foreign)
+
+
 def _device_changes(
-    host: HostState, present: Table | None, chosen: t.Mapping[Address, tuple[Device, t.Collection[str]]]
+    host: HostState,
+    present: Configured,
+    target: Target,
+    chosen: t.Mapping[Address, tuple[Device, t.Collection[str]]],
 ) -> t.Iterator[Change]:
-    configured = dict(present.entries) if present is not None else {}
+    configured = present.entries
     drivers = {device.address: device.driver for device in host.devices}
+    if target.entries and present.method not in (None, target.method):
+        yield Change("method", present.method, target.method)
     for address, (device, _keys) in sorted(chosen.items()):
         if configured.get(address) != device.identity:
             before = f"{configured[address]}" if address in configured else device.driver or "no driver"
-            after = f"{VFIO_PCI} from the start of a boot, as {device.identity}"
+            after = f"{VFIO_PCI} {_HOW[target.method]}, as {device.identity}"
             why = "another model was there when it was written" if address in configured else None
             yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI, why=why)
     recorded = host.ledger.section("devices")
     for address in sorted(({*configured} | {Address.parse(text) for text in recorded}) - set(chosen)):
         native = recorded.get(str(address), {}).get("native_driver") or "its own driver"
         bound = drivers.get(address) == VFIO_PCI
-        before = f"{VFIO_PCI} from the start of a boot"
+        before = f"{VFIO_PCI} {_HOW[present.method or OVERRIDE]}"
         why = "vfio_devices does not select it any more"
         yield Change(f"release {address}", before, native, after_reboot=bound, why=why)
 
 
-def _file_changes(facts: t.Mapping[str, t.Any], target: Table | None) -> t.Iterator[Change]:
-    wanted = (
-        {} if target is None else {file.path: digest(file.content) for file in boot_files(target, facts["generators"])}
-    )
-    for path, present in sorted(facts["files"].items()):
+def _file_changes(host: HostState, target: Target) -> t.Iterator[Change]:
+    wanted = _digests(target)
+    present_files = host.facts[NAME]["files"]
+    for path in sorted({*owned_paths(host.ledger, OWNER), *wanted}):
+        present = present_files.get(path)
         if present != wanted.get(path):
             before = None if present is None else "as it is"
             yield Change(f"file {path}", before, "as generated" if path in wanted else None)
 
 
-def _missed(host: HostState, target: Table | None, unbound: t.Iterable[Device]) -> t.Iterator[Refusal]:
-    """A boot that was made for this table and left a device elsewhere: another one would only do the same."""
-    if target is None or running_generation(host.boot["running"]) != target.generation:
-        return
+def _missed(host: HostState, target: Target, unbound: t.Iterable[Device]) -> t.Iterator[Refusal]:
+    """A boot that was made for this configuration and left a device elsewhere: another one would only do the same."""
+    off = "" if host.iommu["enabled"] else ". The IOMMU is off, and without it vfio-pci takes no device"
     for device in unbound:
-        off = "" if host.iommu["enabled"] else ". The IOMMU is off, and without it vfio-pci takes no device"
-        yield Refusal(
-            str(device.address),
-            f"{device.address} is held by {device.driver or 'no driver'} although this boot was made for it "
-            f"(generation {target.generation}), and another boot would do the same. What the early script did is in "
-            f"the kernel log: journalctl -k -b | grep -e virtfleet-passthrough -e {device.address}{off}",
-        )
+        held = f"{device.address} is held by {device.driver or 'no driver'} although this boot was made for it"
+        if target.table is not None and running_generation(host.boot["running"]) == target.table.generation:
+            reason = (
+                f"{held} (generation {target.table.generation}), and another boot would do the same. What the early "
+                "script did is in the kernel log: "
+                f"journalctl -k -b | grep -e virtfleet-passthrough -e {device.address}{off}"
+            )
+        elif target.table is None and _booted_since(host, device):
+            reason = (
+                f"{held} (method {target.method}), and another boot would do the same. Use vfio_method: override, "
+                f"which acts in the initramfs before any other driver is loaded{off}"
+            )
+        else:
+            continue
+        yield Refusal(str(device.address), reason)
+
+
+def _booted_since(host: HostState, device: Device) -> bool:
+    boot = host.ledger.section("devices").get(str(device.address), {}).get("boot")
+    return boot is not None and boot["boot_id"] != host.boot_id
 
 
 def _assumptions(around: Surroundings, chosen: t.Iterable[Device]) -> t.Iterator[str]:

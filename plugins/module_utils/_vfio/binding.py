@@ -19,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.d
     looked_for,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.verdict import twins
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import (
@@ -30,15 +31,24 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalia
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING, vfio_pci_kind
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import driverctl_installed
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method_rules import method_refusals
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import IDS, OVERRIDE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import foreign_ids
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     TABLE_PATH,
     Table,
     last_generation,
-    next_table,
     running_generation,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.target import (
+    Configured,
+    Target,
+    make_target,
+    read_configured,
 )
 
 BOUND = "bound"
@@ -57,9 +67,11 @@ class DeviceRequest:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """``boot`` and ``now`` say where to act; ``exclusive`` releases everything of ours that is not named."""
+    """``boot`` and ``now`` say where to act; ``exclusive`` releases everything of ours that is not named. All devices
+    of a host are held by one ``method``: those of earlier runs change to it too."""
 
     devices: tuple[DeviceRequest, ...]
+    method: str = OVERRIDE
     present: bool = True
     boot: bool = True
     now: bool = False
@@ -68,11 +80,10 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What will be done. ``table`` is the one to have afterwards; ``bind`` and ``release`` change drivers now;
-    ``held`` are those to be given back that are on vfio-pci through us."""
+    """What will be done. ``target`` is what the next boots have afterwards; ``bind`` and ``release`` change drivers
+    now; ``held`` are those to be given back that are on vfio-pci through us; ``files`` of ours are there afterwards."""
 
-    before: Table | None
-    table: Table | None
+    target: Target
     files: tuple[_owned.OwnedFile, ...]
     file_changes: tuple[_owned.FileChange, ...]
     bind: tuple[Address, ...]
@@ -88,45 +99,87 @@ class Plan:
         return tuple(change.path for change in self.file_changes if change.path not in wanted)
 
 
-def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings) -> Plan:
-    """Decide everything and refuse what must be refused; writes nothing.
+def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings, foreign: t.Sequence[str]) -> Plan:
+    """Decide everything and refuse what must be refused; writes nothing. ``foreign`` are arguments of the
+    next boot that are not ours.
 
     Raises :class:`RefusedError` or :class:`HostStateError`, naming device, reason and key.
     """
-    present = read_table(root, ledger)
+    present = read_configured(read_table(root, ledger), ledger.section("devices"))
     by_address = {device.address: device for device in around.devices}
     recorded = {Address.parse(text): record for text, record in ledger.section("devices").items()}
     named = {wanted.address: wanted for wanted in request.devices}
-    configured = dict(present.entries) if present is not None else {}
-    gone = _leaving(request, named, {*configured, *recorded})
-    entries = {address: identity for address, identity in configured.items() if not (request.boot and address in gone)}
+    gone = _leaving(request, named, {*present.entries, *recorded})
+    entries = {
+        address: identity for address, identity in present.entries.items() if not (request.boot and address in gone)
+    }
+    method = request.method if request.present and request.boot else present.method or OVERRIDE
+    around = dataclasses.replace(around, selected={*named, *entries} - gone, by_ids=method == IDS and request.boot)
     if request.present:
         known = {
             **{address: Identity.from_json(record["identity"]) for address, record in recorded.items()},
-            **configured,
+            **present.entries,
         }
-        around = dataclasses.replace(around, selected={*named, *entries})
         found = {wanted.address: _check(wanted, by_address, known, around, request) for wanted in request.devices}
         if request.boot:
             entries.update({address: device.identity for address, device in found.items()})
         _check_kernel(root, bool(found))
-    table = next_table(present, entries, last_generation(ledger.generation, _running(root)))
-    files = _files(root, table) if request.boot else _as_they_are(root, ledger)
+    target = _target(root, ledger, method, entries, present, around)
+    if request.boot:
+        # What speaks against a method must not keep anybody from giving devices back.
+        allow = {address: wanted.allow for address, wanted in named.items()} if request.present else None
+        _check_method(root, target, around, foreign, allow)
+    files = target.files if request.boot else _as_they_are(root, ledger)
     bind = [
         address for address in named if request.present and request.now and current_driver(root, address) != VFIO_PCI
     ]
-    held = {address for address in gone if _holds_ours(root, address, {*configured, *recorded}, present)}
+    held = {address for address in gone if _holds_ours(root, address, {*present.entries, *recorded}, present.table)}
     return Plan(
-        before=present,
-        table=table if request.boot else present,
+        target=target,
         files=files,
         file_changes=_preview(root, ledger, files),
         bind=tuple(sorted(bind)),
         release=tuple(sorted(held)) if request.now else (),
         held=frozenset(held),
-        records=_records(recorded, by_address, named if request.present else {}, entries, gone),
+        records=_records(root, recorded, by_address, named if request.present else {}, target, gone),
         natives={address: record.get("native_driver") for address, record in recorded.items()},
     )
+
+
+def _target(
+    root: Root,
+    ledger: Ledger,
+    method: str,
+    entries: t.Mapping[Address, Identity],
+    present: Configured,
+    around: Surroundings,
+) -> Target:
+    last = last_generation(ledger.generation, _running(root))
+    kind = vfio_pci_kind(root)
+    return make_target(method, entries, present, last, around.devices, installed_generators(root), kind)
+
+
+def _check_method(
+    root: Root,
+    target: Target,
+    around: Surroundings,
+    foreign: t.Sequence[str],
+    allow: t.Mapping[Address, t.Collection[str]] | None,
+) -> None:
+    """``allow`` holds the keys of the devices that are asked for now, ``None`` where some are only given back."""
+    if target.in_images and not installed_generators(root):
+        raise HostStateError(f"Nothing can be bound early without an initramfs generator. Looked for: {looked_for()}")
+    by_address = {device.address: device for device in around.devices}
+    refusals = []
+    if allow is not None:
+        refusals = method_refusals(target, by_address, allow, driverctl_installed(root), foreign_ids(root), foreign)
+    if around.by_ids:
+        # Those of earlier runs count as well, and where one of two twins is given back nothing else is looked at.
+        held = [by_address[address] for address in sorted(target.entries) if address in by_address]
+        found = [finding for device in held for finding in twins(device, around)]
+        refusals += [Refusal(finding.device, finding.reason, finding.allow) for finding in found]
+    if refusals:
+        raise _combined(refusals)
 
 
 def read_table(root: Root, ledger: Ledger) -> Table | None:
@@ -139,8 +192,8 @@ def read_table(root: Root, ledger: Ledger) -> Table | None:
 
 def install_files(root: Root, ledger: Ledger, plan: Plan) -> list[str]:
     """Write the plan's boot files and records; gives notes for people. The generation is durable before the table."""
-    if plan.table is not None:
-        ledger.generation = max(ledger.generation, plan.table.generation)
+    if plan.target.table is not None:
+        ledger.generation = max(ledger.generation, plan.target.table.generation)
     devices = ledger.section("devices")
     if devices != plan.records:
         devices.clear()
@@ -179,9 +232,9 @@ def device_status(driver: str | None, configured: bool, wanted: bool, ours: bool
 def reboot_required(root: Root, plan: Plan, request: Request) -> bool:
     """Whether the running system differs from what the next boot will bring."""
     running = running_generation(_running(root))
-    if running != (None if plan.table is None else plan.table.generation):
+    table, entries = plan.target.table, plan.target.entries
+    if running != (None if table is None else table.generation):
         return True
-    entries = {} if plan.table is None else plan.table.entries
     named = [wanted.address for wanted in request.devices]
     drivers = drivers_after(root, plan, {*entries, *named})
     return any(drivers[address] != VFIO_PCI for address in entries) or any(
@@ -269,15 +322,6 @@ def _check_kernel(root: Root, needed: bool) -> None:
         )
 
 
-def _files(root: Root, table: Table | None) -> tuple[_owned.OwnedFile, ...]:
-    if table is None:
-        return ()
-    generators = installed_generators(root)
-    if not generators:
-        raise HostStateError(f"Nothing can be bound early without an initramfs generator. Looked for: {looked_for()}")
-    return boot_files(table, generators)
-
-
 def _as_they_are(root: Root, ledger: Ledger) -> tuple[_owned.OwnedFile, ...]:
     contents = {path: root.read_bytes(path) for path in _owned.owned_paths(ledger, OWNER)}
     return tuple(_owned.OwnedFile(path, content) for path, content in contents.items() if content is not None)
@@ -291,20 +335,35 @@ def _preview(root: Root, ledger: Ledger, files: t.Sequence[_owned.OwnedFile]) ->
 
 
 def _records(
+    root: Root,
     recorded: t.Mapping[Address, t.Mapping[str, t.Any]],
     by_address: t.Mapping[Address, Device],
     bound: t.Iterable[Address],
-    entries: t.Collection[Address],
+    target: Target,
     gone: t.Collection[Address],
 ) -> dict[str, t.Mapping[str, t.Any]]:
     """The ledger's ``devices`` afterwards: what each device is without us, for as long as we hold it."""
-    records = {address: record for address, record in recorded.items() if address not in gone or address in entries}
+    records = {
+        address: record for address, record in recorded.items() if address not in gone or address in target.entries
+    }
     for address in bound:
         device = by_address[address]
         known = records.get(address)
         if known is None or not Identity.from_json(known["identity"]).matches(device.identity):
             records[address] = _record(device)
-    return {str(address): record for address, record in sorted(records.items())}
+    return {str(address): _with_boot(root, address, record, target) for address, record in sorted(records.items())}
+
+
+def _with_boot(root: Root, address: Address, record: t.Mapping[str, t.Any], target: Target) -> t.Mapping[str, t.Any]:
+    """The record with the method and the boot in which it was configured; the table of ``override`` tells itself."""
+    plain = {name: value for name, value in record.items() if name != "boot"}
+    if address not in target.entries or target.method == OVERRIDE:
+        return plain
+    known = record.get("boot") or {}
+    if known.get("method") == target.method:
+        return record
+    boot_id = root.read_word("/proc/sys/kernel/random/boot_id") or ""
+    return {**plain, "boot": {"method": target.method, "boot_id": boot_id}}
 
 
 def _record(device: Device) -> dict[str, t.Any]:

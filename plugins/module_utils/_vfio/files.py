@@ -6,7 +6,8 @@
 
 """The files that act during boot: thin wrappers around the one script, for every generator, and the hot-plug rule.
 
-Each wrapper runs the script before udev starts, because udev's coldplug loads the native drivers. Pure text.
+Each wrapper runs the script before udev starts, because udev's coldplug loads the native drivers. With the method
+``ids`` there is no script: the same wrappers then only load vfio-pci at that moment. Pure text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.early_script import (
     EARLY_SCRIPT,
     MANAGED,
@@ -25,6 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.genera
     mkinitcpio_files,
     mkinitcpio_in_image,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import MODPROBE_PATH, modprobe_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     GENERATION_PARAMETER,
     TABLE_PATH,
@@ -51,7 +54,13 @@ DRACUT_HOOK_PATH = f"{DRACUT_MODULE}/virtfleet-vfio.sh"
 # where modules.dep names it and nowhere else.
 MODULES = ("vfio-pci", "vfio_iommu_type1")
 
-_INIT_TOP = f"""\
+_RUN_SCRIPT = f"sh {SCRIPT_PATH} || :"
+# Its ids come with it from modprobe.d.
+_LOAD = "modprobe -q vfio-pci || :"
+
+
+def _init_top(command: str) -> str:
+    return f"""\
 #!/bin/sh
 {PREAMBLE}
 case "${{1:-}}" in
@@ -59,10 +68,13 @@ case "${{1:-}}" in
 esac
 
 # Whatever it meets, the boot goes on.
-sh {SCRIPT_PATH} || :
+{command}
 """
 
-_HOOK = f"""\
+
+def _hook(lines: t.Sequence[str]) -> str:
+    listed = "\n".join((f"manual_add_modules {' '.join(MODULES)}", *lines))
+    return f"""\
 #!/bin/sh
 {PREAMBLE}
 case "${{1:-}}" in
@@ -71,13 +83,13 @@ esac
 
 . /usr/share/initramfs-tools/hook-functions
 
-manual_add_modules {" ".join(MODULES)}
-copy_exec /usr/bin/readlink
-copy_file script {SCRIPT_PATH}
-copy_file table {TABLE_PATH}
+{listed}
 """
 
-_DRACUT_SETUP = f"""\
+
+def _dracut_setup(programs: str, paths: t.Sequence[str]) -> str:
+    listed = "".join(f"\n  inst_simple {path}" for path in paths)
+    return f"""\
 #!/bin/bash
 {PREAMBLE}
 # In every image, also where dracut leaves out what this machine does not seem to need.
@@ -94,19 +106,19 @@ installkernel() {{
 }}
 
 install() {{
-  inst_multiple sh readlink modprobe
-  inst_simple {SCRIPT_PATH}
-  inst_simple {TABLE_PATH}
+  inst_multiple {programs}{listed}
   inst_multiple -o {MODPROBE_FILES}
   inst_hook pre-udev 10 "$moddir/{DRACUT_HOOK_PATH.rpartition("/")[2]}"
 }}
 """
 
-_DRACUT_HOOK = f"""\
+
+def _dracut_hook(command: str) -> str:
+    return f"""\
 #!/bin/sh
 {PREAMBLE}
 # dracut reads this into its own shell, which must neither end nor keep our settings.
-sh {SCRIPT_PATH} || :
+{command}
 """
 
 
@@ -147,17 +159,44 @@ def boot_files(table: Table, generators: t.Iterable[str]) -> tuple[OwnedFile, ..
     return tuple(files)
 
 
+def ids_files(
+    identities: t.Iterable[Identity], devices: t.Iterable[Device], generators: t.Iterable[str]
+) -> tuple[OwnedFile, ...]:
+    """Every file of the method ``ids`` where vfio-pci is a module; the arguments are those of ``modprobe_file``."""
+    files = [file for generator in generators for file in _IDS_FILES[generator]]
+    return (*files, modprobe_file(identities, devices))
+
+
+def _initramfs_tools(command: str, lines: t.Sequence[str]) -> tuple[OwnedFile, ...]:
+    return (
+        OwnedFile(HOOK_PATH, _hook(lines).encode(), 0o755),
+        OwnedFile(INIT_TOP_PATH, _init_top(command).encode(), 0o755),
+    )
+
+
+def _dracut(command: str, programs: str, paths: t.Sequence[str]) -> tuple[OwnedFile, ...]:
+    return (
+        OwnedFile(DRACUT_HOOK_PATH, _dracut_hook(command).encode(), 0o755),
+        OwnedFile(DRACUT_SETUP_PATH, _dracut_setup(programs, paths).encode(), 0o755),
+    )
+
+
 _GENERATOR_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
-    INITRAMFS_TOOLS: (
-        OwnedFile(HOOK_PATH, _HOOK.encode(), 0o755),
-        OwnedFile(INIT_TOP_PATH, _INIT_TOP.encode(), 0o755),
+    INITRAMFS_TOOLS: _initramfs_tools(
+        _RUN_SCRIPT,
+        ("copy_exec /usr/bin/readlink", f"copy_file script {SCRIPT_PATH}", f"copy_file table {TABLE_PATH}"),
     ),
-    DRACUT: (
-        OwnedFile(DRACUT_HOOK_PATH, _DRACUT_HOOK.encode(), 0o755),
-        OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
-    ),
+    DRACUT: _dracut(_RUN_SCRIPT, "sh readlink modprobe", (SCRIPT_PATH, TABLE_PATH)),
     MKINITCPIO: mkinitcpio_files(SCRIPT_PATH),
     # It is refused before anything is written: its images run no scripts.
+    "booster": (),
+}
+
+# mkinitramfs takes all of modprobe.d along by itself, dracut only for images that are made for one host.
+_IDS_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
+    INITRAMFS_TOOLS: _initramfs_tools(_LOAD, ()),
+    DRACUT: _dracut(_LOAD, "sh modprobe", ()),
+    MKINITCPIO: mkinitcpio_files(SCRIPT_PATH),
     "booster": (),
 }
 
@@ -170,13 +209,22 @@ IN_IMAGE: t.Mapping[str, t.Mapping[str, str]] = {
     INITRAMFS_TOOLS: {
         SCRIPT_PATH: SCRIPT_PATH.lstrip("/"),
         TABLE_PATH: TABLE_PATH.lstrip("/"),
+        MODPROBE_PATH: MODPROBE_PATH.lstrip("/"),
         INIT_TOP_PATH: "scripts/init-top/00-virtfleet-vfio",
     },
     DRACUT: {
         SCRIPT_PATH: SCRIPT_PATH.lstrip("/"),
         TABLE_PATH: TABLE_PATH.lstrip("/"),
+        MODPROBE_PATH: MODPROBE_PATH.lstrip("/"),
         DRACUT_HOOK_PATH: "*/dracut/hooks/pre-udev/10-virtfleet-vfio.sh",
     },
-    MKINITCPIO: mkinitcpio_in_image(SCRIPT_PATH),
+    MKINITCPIO: {**mkinitcpio_in_image(SCRIPT_PATH), MODPROBE_PATH: MODPROBE_PATH.lstrip("/")},
     "booster": {},
 }
+
+
+def may_be_in_images(paths: t.Iterable[str]) -> bool:
+    """Whether an image may hold any of these files, or what they make the generator put there."""
+    fill = {file.path for files in _GENERATOR_FILES.values() for file in files}
+    known = fill.union(TAKEN_ALONG, *IN_IMAGE.values())
+    return any(path in known for path in paths)

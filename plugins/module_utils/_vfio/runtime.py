@@ -94,10 +94,11 @@ class Bus:
         except (OSError, PassthroughError) as exc:
             raise HostStateError(f"{exc}. {self._unwind({address: before[address] for address in addresses})}") from exc
 
-    def release(self, addresses: t.Sequence[Address]) -> None:
+    def release(self, addresses: t.Sequence[Address], natives: t.Mapping[Address, str | None] | None = None) -> None:
         """Give ``addresses`` back to the drivers that the kernel has for them; if one cannot go, none goes.
 
-        A device for which the kernel has no driver ends without one, as it would without us.
+        A device for which the kernel has no driver ends without one, as it would without us. ``natives`` name their
+        own drivers, for vfio-pci that was loaded with ids and would take them again.
         """
         for address in addresses:
             users = holders(self._root, address)
@@ -117,6 +118,8 @@ class Bus:
                     self._unbind(address)
             for address in addresses:
                 self._find_driver(address)
+                if current_driver(self._root, address) == VFIO_PCI:
+                    self._past_ids(address, (natives or {}).get(address))
         except (OSError, PassthroughError) as exc:
             raise HostStateError(f"{exc}. {self._unwind(before)}") from exc
 
@@ -148,6 +151,21 @@ class Bus:
             if modalias is not None:
                 # Its driver may never have been loaded in this boot. No driver at all is no failure.
                 self._run([MODPROBE, "-b", "-q", modalias])
+
+    def _past_ids(self, address: Address, native: str | None) -> None:
+        """Bring the device to its own driver although vfio-pci has its id. The id stays until the module is unloaded:
+        taking it away (``remove_id``) would concern every card of the model."""
+        if native is None:
+            raise HostStateError(
+                f"vfio-pci was loaded with the id of {address} and takes it again, and its own driver is not known: "
+                "reboot to give it back"
+            )
+        self._unbind(address)
+        self._override(address, native)
+        self._find_driver(address)
+        self._expect(address, native)
+        # Clearing it moves nothing.
+        self._override(address, None)
 
     def _expect(self, address: Address, driver: str) -> None:
         found = current_driver(self._root, address)

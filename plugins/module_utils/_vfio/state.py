@@ -16,23 +16,51 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.d
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import (
+    DIRECTORY,
+    driverctl_installed,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import (
+    MODPROBE_DIRECTORIES,
+    MODPROBE_PATH,
+    ids_in_options,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import DRIVERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH, Table
 
 
 def read_state(root: Root, _run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """``table`` (text or ``None``), ``files`` (path → SHA-256 or ``None``: every path that the component uses
-    here), ``generators``, ``vfio_pci`` (``module``, ``builtin``, ``missing``), ``builtin_drivers``, and ``managed``:
-    whether devices are wanted at all, which other components need to know. No process."""
+    here), ``generators``, ``vfio_pci`` (``module``, ``builtin``, ``missing``), ``builtin_drivers``, ``driverctl``
+    (whether it is installed), ``foreign_ids`` (path → ids that somebody else's modprobe.d has for vfio-pci), and
+    what other components need to know of this one's part of the plan: ``managed``, whether devices are wanted at all,
+    and ``method`` as it was written. No process."""
     generators = installed_generators(root)
     paths = {file.path for file in boot_files(Table(1, {}), generators)} | set(owned_paths(ledger, OWNER))
+    paths |= {MODPROBE_PATH, *(f"{DIRECTORY}/{name}" for name in root.listdir(DIRECTORY))}
     contents = {path: root.read_bytes(path) for path in sorted(paths)}
     return {
         "managed": wanted.get("devices") is not None,
+        "method": wanted.get("method"),
         "table": root.read_text(TABLE_PATH) if TABLE_PATH in owned_paths(ledger, OWNER) else None,
         "files": {path: None if content is None else digest(content) for path, content in contents.items()},
         "generators": generators,
         "vfio_pci": vfio_pci_kind(root),
         "builtin_drivers": builtin_drivers(root, root.listdir(DRIVERS)),
+        "driverctl": driverctl_installed(root),
+        "foreign_ids": foreign_ids(root),
     }
+
+
+def foreign_ids(root: Root) -> dict[str, list[str]]:
+    """The files of modprobe.d other than ours that give vfio-pci ids, with those."""
+    found = {}
+    for directory in MODPROBE_DIRECTORIES:
+        for name in root.listdir(directory):
+            path = f"{directory}/{name}"
+            if name.endswith(".conf") and path != MODPROBE_PATH:
+                ids = ids_in_options(root.read_text(path) or "")
+                if ids:
+                    found[path] = list(ids)
+    return found

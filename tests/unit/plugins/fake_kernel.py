@@ -29,8 +29,9 @@ RELEASE = "6.12.0-test"
 
 class FakeKernel(HostTree):
     """``write`` is the attribute writer, ``run`` the runner for the code under test; ``writes`` and ``commands``
-    are what they were asked. ``fail`` maps the end of an attribute's path to the errno that a write gets;
-    ``before_write`` is called with path and value first, to let things happen in between."""
+    are what they were asked; ``ids`` are those that vfio-pci was loaded with. ``fail`` maps the end of an
+    attribute's path to the errno that a write gets; ``before_write`` is called with path and value
+    first, to let things happen in between."""
 
     def __init__(self, base: Path, cmdline: str = "root=/dev/vda1 ro", vfio: str = "module") -> None:
         super().__init__(base)
@@ -39,6 +40,7 @@ class FakeKernel(HostTree):
         self.fail: dict[str, int] = {}
         self.before_write: Callable[[str, str], None] | None = None
         self.natives: dict[str, str | None] = {}
+        self.ids: set[str] = set()
         self._loaded: set[str] = set()
         self.write("/proc/sys/kernel/osrelease", RELEASE + "\n")
         self.boot(cmdline)
@@ -182,13 +184,18 @@ class FakeKernel(HostTree):
 
     def _matches(self, address: str, driver: str) -> bool:
         override = self.override(address)
-        return driver == override if override is not None else driver == self.natives[address]
+        if override is not None:
+            return driver == override
+        return driver == self.natives[address] or (driver == VFIO_PCI and self._model(address) in self.ids)
+
+    def _model(self, address: str) -> str:
+        words = [(self._directory(address) / name).read_text().strip()[2:] for name in ("vendor", "device")]
+        return ":".join(words)
 
     def _attach(self, address: str) -> None:
-        if self.driver(address) is not None:
-            return
-        for driver in sorted(self._loaded):
-            if self._matches(address, driver):
+        # The least convenient order: vfio-pci, which was loaded first, is asked first.
+        for driver in sorted(self._loaded, key=lambda name: (name != VFIO_PCI, name)):
+            if self.driver(address) is None and self._matches(address, driver):
                 self._take(address, driver)
 
     def _take(self, address: str, driver: str) -> bool:

@@ -26,9 +26,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
     DRACUT_HOOK_PATH,
+    HOOK_PATH,
     INIT_TOP_PATH,
+    SCRIPT_PATH,
     UDEV_RULE_PATH,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import MODPROBE_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import read_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 from tests.unit.plugins.fake_kernel import RELEASE, FakeKernel
@@ -274,12 +277,6 @@ def test_another_card_at_a_configured_address_is_not_taken_over(kernel: FakeKern
     assert "100e" in table(kernel)
 
 
-@pytest.mark.parametrize("method", ["ids", "driverctl"])
-def test_methods_to_come_are_refused_by_name(kernel: FakeKernel, method: str) -> None:
-    with pytest.raises(InputError, match=f"method={method} is not available in this version: use method=override"):
-        call(kernel, FIRST, method=method)
-
-
 def test_inputs_that_cannot_be_meant(kernel: FakeKernel) -> None:
     with pytest.raises(InputError, match="twice"):
         call(kernel, FIRST, "1:0.0")
@@ -343,7 +340,7 @@ def test_a_failed_move_writes_nothing_for_the_next_boot(kernel: FakeKernel) -> N
     assert kernel.driver(FIRST) == "e1000e"
 
 
-def read(kernel: FakeKernel) -> HostState:
+def read(kernel: FakeKernel, method: str) -> HostState:
     """The host as the plan reads it, with a boot loader that has taken what the ledger names."""
     ledger = Ledger.read(kernel.root)
     arguments = ["ro", *ledger.section("kernel_args").get("vfio", [])]
@@ -352,7 +349,7 @@ def read(kernel: FakeKernel) -> HostState:
     return HostState(
         kernel_release=RELEASE,
         cpu_vendor="GenuineIntel",
-        boot_id="b",
+        boot_id=kernel.root.read_word("/proc/sys/kernel/random/boot_id") or "",
         devices=read_devices(kernel.root, ledger),
         iommu=dict(IOMMU_ON),
         boot={
@@ -366,15 +363,15 @@ def read(kernel: FakeKernel) -> HostState:
         },
         dependencies=(),
         ledger=ledger,
-        facts={"vfio": read_state(kernel.root, kernel.run, ledger, {"devices": []})},
+        facts={"vfio": read_state(kernel.root, kernel.run, ledger, {"devices": [], "method": method})},
     )
 
 
-def judged(kernel: FakeKernel, *addresses: str) -> Verdict:
-    state = read(kernel)
+def judged(kernel: FakeKernel, *addresses: str, method: str = "auto") -> Verdict:
+    state = read(kernel, method)
     chosen = tuple(device for device in state.devices if str(device.address) in addresses)
     entries = [{"name": "nic", "match": {}}] if addresses else []
-    return decide({"devices": entries}, state, {"nic": chosen} if addresses else {})
+    return decide({"devices": entries, "method": method}, state, {"nic": chosen} if addresses else {})
 
 
 @pytest.mark.parametrize("addresses", [(FIRST,), (FIRST, TWIN)])
@@ -452,3 +449,209 @@ def test_a_key_that_permits_nothing_is_named(kernel: FakeKernel, where: str) -> 
 def test_the_boot_loader_that_is_named_is_the_one_that_is_read(kernel: FakeKernel) -> None:
     with pytest.raises(InputError, match="bootloader=extlinux, but there is no sign of it"):
         call(kernel, FIRST, bootloader="extlinux")
+
+
+def host_of_models(base: Path, **options: str) -> FakeKernel:
+    """Two cards of different models, so that ids tell them apart."""
+    kernel = FakeKernel(base, **options)
+    kernel.device(PORT, "pcieport", ids="8086:0151", class_code="060400", bridge=True, group=9)
+    kernel.device(FIRST, group=1)
+    kernel.device(TWIN, "igb", ids="8086:1533", group=2)
+    kernel.write("/usr/sbin/mkinitramfs", "")
+    kernel.write("/usr/sbin/driverctl", "")
+    kernel.write("/usr/lib/udev/rules.d/05-driverctl.rules", "")
+    kernel.write(f"/boot/vmlinuz-{RELEASE}", "")
+    kernel.write("/proc/sys/kernel/random/boot_id", "first\n")
+    for directory in ("var/lib", "etc/modprobe.d"):
+        (base / directory).mkdir(parents=True)
+    return kernel
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> FakeKernel:
+    return host_of_models(tmp_path)
+
+
+# By method: the files beside those of the initramfs generator.
+FILES = {
+    "override": {SCRIPT_PATH, TABLE_PATH, UDEV_RULE_PATH, HOOK_PATH, INIT_TOP_PATH},
+    "ids": {MODPROBE_PATH, HOOK_PATH, INIT_TOP_PATH},
+    "driverctl": {f"/etc/driverctl.d/pci-{FIRST}"},
+}
+
+
+def owned(kernel: FakeKernel) -> set[str]:
+    files = set(Ledger.read(kernel.root).section("files"))
+    assert all(kernel.root.exists(path) for path in files)
+    return files
+
+
+def test_ids_in_modprobe_d(models: FakeKernel) -> None:
+    result = call(models, FIRST, method="ids")
+    assert statuses(result) == {FIRST: "pending_reboot"}
+    assert (result.data["kernel_args"], result.data["reboot_required"]) == ([], True)
+    text = (models.root.read_text(MODPROBE_PATH) or "").splitlines()[1:]
+    assert text == ["options vfio-pci ids=8086:10d3", "softdep e1000e pre: vfio-pci"]
+    assert "modprobe -q vfio-pci" in (models.root.read_text(INIT_TOP_PATH) or "")
+    assert models.writes == []
+
+
+def test_ids_on_the_command_line_of_a_kernel_that_has_vfio_pci_built_in(tmp_path: Path) -> None:
+    kernel = host_of_models(tmp_path, vfio="builtin")
+    # No image is needed, and so no generator.
+    (tmp_path / "usr/sbin/mkinitramfs").unlink()
+    result = call(kernel, TWIN, FIRST, method="ids")
+    assert result.data["kernel_args"] == ["vfio-pci.ids=8086:10d3,8086:1533"]
+    assert owned(kernel) == set()
+    assert call(kernel, FIRST, TWIN, method="ids").changed is False
+    result = call(kernel, TWIN, FIRST, state="absent")
+    assert (result.changed, result.data["kernel_args"]) == (True, [])
+
+
+def test_driverctl_gets_its_file_and_nothing_happens_now(models: FakeKernel) -> None:
+    result = call(models, FIRST, method="driverctl")
+    assert (result.data["kernel_args"], result.data["initramfs_stale"]) == ([], False)
+    assert models.root.read_text(f"/etc/driverctl.d/pci-{FIRST}") == "vfio-pci\n"
+    assert (models.writes, models.commands) == ([], [])
+
+
+@pytest.mark.parametrize("first", FILES)
+@pytest.mark.parametrize("second", FILES)
+def test_another_method_takes_the_files_of_the_first_away(models: FakeKernel, first: str, second: str) -> None:
+    before = snapshot(models)
+    call(models, FIRST, method=first)
+    assert owned(models) == FILES[first]
+    foretold = call(models, FIRST, method=second, check=True)
+    result = call(models, FIRST, method=second)
+    assert result == foretold
+    assert result.changed == (first != second)
+    assert owned(models) == FILES[second]
+    assert not call(models, FIRST, method=second).changed
+    # Given back without a word about the method.
+    assert call(models, FIRST, state="absent").changed
+    assert snapshot(models) == before
+
+
+@pytest.mark.parametrize("method", FILES)
+def test_all_devices_of_a_host_have_one_method(models: FakeKernel, method: str) -> None:
+    call(models, TWIN, method="ids")
+    result = call(models, FIRST, method=method)
+    assert statuses(result) == {FIRST: "pending_reboot"}
+    boots = {address: record.get("boot") for address, record in Ledger.read(models.root).section("devices").items()}
+    expected = None if method == "override" else {"method": method, "boot_id": "first"}
+    assert boots == {FIRST: expected, TWIN: expected}
+
+
+@pytest.mark.parametrize("method", FILES)
+def test_absent_keeps_the_method_of_the_others(models: FakeKernel, method: str) -> None:
+    call(models, FIRST, TWIN, method=method)
+    call(models, TWIN, state="absent")
+    assert owned(models) == FILES[method]
+    assert not call(models, FIRST, method=method).changed
+
+
+def test_ids_that_another_card_has_are_refused(kernel: FakeKernel) -> None:
+    before = snapshot(kernel)
+    with pytest.raises(RefusedError, match=f"{TWIN} has the ids of {FIRST} .8086:10d3., so vfio-pci would take it too"):
+        call(kernel, FIRST, method="ids")
+    assert snapshot(kernel) == before
+
+
+def test_one_of_two_held_twins_cannot_be_given_back_by_ids(models: FakeKernel) -> None:
+    models.device("0000:03:00.0", group=3)
+    call(models, FIRST, "0000:03:00.0", method="ids")
+    before = snapshot(models)
+    with pytest.raises(RefusedError, match=f"{FIRST} has the ids of 0000:03:00.0"):
+        call(models, FIRST, state="absent")
+    assert snapshot(models) == before
+    assert call(models, FIRST, "0000:03:00.0", state="absent").changed
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "reason"),
+    [
+        ("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:1\n", "vfio.conf has 'ids=10de:1' for vfio-pci"),
+        ("/proc/cmdline", "ro vfio-pci.ids=10de:2\n", "the kernel command line has 'vfio-pci.ids=10de:2'"),
+    ],
+)
+def test_a_second_list_of_ids_would_win(models: FakeKernel, path: str, text: str, reason: str) -> None:
+    models.write(path, text)
+    with pytest.raises(RefusedError, match=reason):
+        call(models, FIRST, method="ids")
+    assert call(models, FIRST).changed
+
+
+def test_driverctl_that_is_not_there(models: FakeKernel) -> None:
+    (models.base / "usr/lib/udev/rules.d/05-driverctl.rules").unlink()
+    with pytest.raises(RefusedError, match="install its package, or use method=override"):
+        call(models, FIRST, method="driverctl")
+
+
+def test_driverctl_takes_a_display_from_its_driver_only_by_consent(models: FakeKernel) -> None:
+    models.device("0000:03:00.0", "amdgpu", ids="1002:73bf", class_code="030000", group=3)
+    models.device("0000:04:00.0", "i915", ids="8086:4680", class_code="030000", group=4)
+    with pytest.raises(RefusedError, match="in every boot, which often fails") as caught:
+        call(models, "0000:03:00.0", method="driverctl")
+    assert caught.value.allow == "runtime_gpu"
+    assert call(models, {"address": "0000:03:00.0", "allow": ["runtime_gpu"]}, method="driverctl").changed
+
+
+def test_what_speaks_against_a_method_keeps_nobody_from_giving_devices_back(models: FakeKernel) -> None:
+    models.device("0000:03:00.0", "amdgpu", ids="1002:73bf", class_code="030000", group=3)
+    models.device("0000:04:00.0", "i915", ids="8086:4680", class_code="030000", group=4)
+    display = {"address": "0000:03:00.0", "allow": ["runtime_gpu"]}
+    call(models, FIRST, display, method="driverctl")
+    (models.base / "usr/sbin/driverctl").unlink()
+    assert call(models, "0000:03:00.0", state="absent").changed
+    assert owned(models) == FILES["driverctl"]
+    assert call(models, FIRST, state="absent").changed
+    call(models, FIRST, TWIN, method="ids")
+    models.write("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:1\n")
+    assert call(models, FIRST, state="absent").changed
+
+
+def test_a_file_that_driverctl_wrote_for_somebody_else_stays(models: FakeKernel) -> None:
+    models.write(f"/etc/driverctl.d/pci-{FIRST}", "uio_pci_generic\n")
+    models.write(f"/etc/driverctl.d/pci-{TWIN}", "uio_pci_generic\n")
+    before = snapshot(models)
+    with pytest.raises(RefusedError, match="was not written by virtfleet"):
+        call(models, FIRST, method="driverctl")
+    assert snapshot(models) == before
+    assert judged(models, method="driverctl").status == "in_sync"
+
+
+def test_given_back_now_past_the_ids(models: FakeKernel) -> None:
+    call(models, FIRST, method="ids")
+    models.ids.add("8086:10d3")
+    models.attribute("/sys/bus/pci/drivers/e1000e/unbind", FIRST)
+    models.load("vfio-pci")
+    assert statuses(call(models, FIRST, method="ids")) == {FIRST: "bound"}
+    result = call(models, FIRST, state="absent", timing="both")
+    assert (statuses(result), result.data["reboot_required"]) == ({FIRST: "not_configured"}, False)
+    assert (models.driver(FIRST), models.override(FIRST)) == ("e1000e", None)
+
+
+@pytest.mark.parametrize("method", FILES)
+def test_plan_and_writer_agree_on_every_method(models: FakeKernel, method: str) -> None:
+    verdict = judged(models, FIRST, method=method)
+    assert (verdict.status, verdict.apply["method"]) == ("drift", method)
+    paths = {change.setting.partition(" ")[2] for change in verdict.changes if change.setting.startswith("file ")}
+    result = call(models, *verdict.apply["devices"], exclusive=True, method=verdict.apply["method"])
+    assert owned(models) == paths == FILES[method]
+    assert result.data["kernel_args"] == verdict.apply["kernel_args"]
+    assert judged(models, FIRST, method=method).status == "pending_reboot"
+    other = next(name for name in FILES if name != method)
+    change = judged(models, FIRST, method=other).changes[0]
+    assert (change.setting, change.before, change.after) == ("method", method, other)
+    # A boot that did not do it is not asked for again.
+    models.write("/proc/sys/kernel/random/boot_id", "second\n")
+    models.boot(" ".join(["ro", *verdict.apply["kernel_args"]]))
+    missed = judged(models, FIRST, method=method)
+    assert missed.status == "refused"
+    assert ("Use vfio_method: override" in missed.refusals[0].reason) == (method != "override")
+    call(models, *verdict.apply["devices"], timing="now")
+    assert judged(models, FIRST, method=method).status == "in_sync"
+    release = judged(models, method=method)
+    assert release.changes[0].setting == f"release {FIRST}"
+    assert call(models, exclusive=True, method=method).changed
+    assert owned(models) == set()

@@ -65,6 +65,7 @@ def judged(
     facts: t.Mapping[str, t.Any] | None = None,
 ) -> Verdict:
     vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
+    vfio.update(method=None, vfio_pci="module")
     state = HostState(
         kernel_release="6.1",
         cpu_vendor="GenuineIntel",

@@ -98,6 +98,9 @@ def host(
                 "generators": ["initramfs-tools"],
                 "vfio_pci": "module",
                 "builtin_drivers": [],
+                "method": None,
+                "driverctl": False,
+                "foreign_ids": {},
                 **facts,
             }
         },
@@ -130,6 +133,7 @@ def test_a_virgin_host() -> None:
                 "allow": [],
             }
         ],
+        "method": "override",
         "kernel_args": [ARGUMENT],
         "allow": [],
     }
@@ -185,7 +189,7 @@ def test_what_left_the_list_is_released() -> None:
     assert settings(verdict)[0] == "release 0000:01:00.0"
     assert (verdict.changes[0].after, verdict.changes[0].after_reboot) == ("e1000e", True)
     assert verdict.changes[0].why == "vfio_devices does not select it any more"
-    assert verdict.apply == {"devices": [], "kernel_args": [], "allow": []}
+    assert verdict.apply == {"devices": [], "method": "override", "kernel_args": [], "allow": []}
 
 
 def test_after_a_release_the_old_boot_is_still_running() -> None:
@@ -247,6 +251,14 @@ def test_another_card_at_the_address() -> None:
     assert "8086:10d3" in verdict.refusals[0].reason
     allowed = {"devices": [{"name": "nic", "match": {}, "allow": ["changed_identity"]}]}
     assert judged(host(other, table=TABLE), other, wanted=allowed).status == DRIFT
+
+
+def test_another_card_of_the_same_model_is_told_by_its_serial_number() -> None:
+    known, other = (dataclasses.replace(IDENTITY, serial=digit * 16) for digit in "ab")
+    state = host(dataclasses.replace(BOUND, identity=other), table=Table(1, {NIC.address: known}))
+    (refusal,) = judged(state, *state.devices).refusals
+    assert refusal.allow == "changed_identity"
+    assert "serial bbbbbbbbbbbbbbbb now, it was given away as" in refusal.reason
 
 
 def test_keys_belong_to_their_entry() -> None:

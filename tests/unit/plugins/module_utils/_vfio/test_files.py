@@ -16,6 +16,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files 
     IN_IMAGE,
     INIT_TOP_PATH,
     boot_files,
+    ids_files,
     udev_rule,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH, Table
@@ -49,12 +50,13 @@ def test_files_are_the_same_for_the_same_table(generators: tuple[str, ...]) -> N
     assert files == boot_files(Table(7, dict(reversed(list(TABLE.entries.items())))), generators)
     # Without the table the others do nothing: it comes last.
     assert files[-1].path == TABLE_PATH
+    written = {file.path for file in (*files, *ids_files(TABLE.entries.values(), [], generators))}
     for generator in generators:
-        assert set(IN_IMAGE[generator]) <= {file.path for file in files}
+        assert set(IN_IMAGE[generator]) <= written
 
 
 def test_every_script_is_one_for_its_shell() -> None:
-    for file in boot_files(TABLE, GENERATORS):
+    for file in (*boot_files(TABLE, GENERATORS), *ids_files(TABLE.entries.values(), [], GENERATORS)):
         if file.mode == 0o755:
             interpreter = file.content.splitlines()[0].removeprefix(b"#!/bin/").decode()
             shell = shutil.which({"sh": "dash"}.get(interpreter, interpreter))
@@ -64,9 +66,10 @@ def test_every_script_is_one_for_its_shell() -> None:
 
 @pytest.mark.parametrize("path", [HOOK_PATH, INIT_TOP_PATH])
 def test_prerequisites_are_none_and_nothing_else_is_said(path: str) -> None:
-    (content,) = [file.content for file in boot_files(TABLE, GENERATORS) if file.path == path]
-    done = subprocess.run(["dash", "-s", "prereqs"], input=content, check=True, capture_output=True, timeout=10)
-    assert (done.stdout, done.stderr) == (b"", b"")
+    for files in (boot_files(TABLE, GENERATORS), ids_files(TABLE.entries.values(), [], GENERATORS)):
+        (content,) = [file.content for file in files if file.path == path]
+        done = subprocess.run(["dash", "-s", "prereqs"], input=content, check=True, capture_output=True, timeout=10)
+        assert (done.stdout, done.stderr) == (b"", b"")
 
 
 def test_the_name_sorts_before_udev() -> None:

@@ -137,13 +137,18 @@ def test_the_only_display_is_refused_once() -> None:
     assert judged(GPU, dependencies=[only]) == [(str(GPU.address), "last_display")]
 
 
-def test_by_ids_what_the_host_needs_of_another_card_of_the_model_counts() -> None:
+def test_by_ids_no_other_card_of_the_model_may_be_there() -> None:
     twin = dataclasses.replace(NIC, address=Address.parse("0000:05:00.0"), iommu_group=5)
+    bridge = dataclasses.replace(twin, is_bridge=True, class_code="0604")
     other = dataclasses.replace(twin, identity=dataclasses.replace(NIC.identity, device_id="10d4"))
-    needed = dataclasses.replace(CONFIGURED, address=str(twin.address))
-    expected = [(str(twin.address), "configured_nic")]
-    assert judged(NIC, devices=[NIC, twin], dependencies=[needed], by_ids=True) == expected
-    assert judged(NIC, ["configured_nic"], devices=[NIC, twin], dependencies=[needed], by_ids=True) == []
-    assert judged(NIC, devices=[NIC, twin], dependencies=[needed]) == []
-    assert judged(NIC, devices=[NIC, twin], dependencies=[needed], by_ids=True, selected={twin.address}) == []
-    assert judged(NIC, devices=[NIC, other], dependencies=[needed], by_ids=True) == []
+    for taken in (twin, bridge):
+        assert judged(NIC, ["configured_nic"], devices=[NIC, taken], by_ids=True) == [(str(taken.address), None)]
+    assert judged(NIC, devices=[NIC, twin]) == []
+    assert judged(NIC, devices=[NIC, twin], by_ids=True, selected={twin.address}) == []
+    assert judged(NIC, devices=[NIC, other], by_ids=True) == []
+
+
+def test_by_ids_a_built_in_driver_is_always_first() -> None:
+    assert judged(NIC, builtin_drivers=["e1000e"]) == [(str(NIC.address), "builtin_driver")]
+    assert judged(NIC, ["builtin_driver"], builtin_drivers=["e1000e"]) == []
+    assert judged(NIC, ["builtin_driver"], builtin_drivers=["e1000e"], by_ids=True) == [(str(NIC.address), None)]

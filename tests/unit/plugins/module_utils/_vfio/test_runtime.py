@@ -5,9 +5,13 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
@@ -17,6 +21,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import Bus, attribute_writer, holders
 from tests.unit.plugins.fake_kernel import FakeKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FIRST, SECOND, TWIN = "0000:01:00.0", "0000:01:00.1", "0000:02:00.0"
 ADDRESSES = [Address.parse(FIRST), Address.parse(SECOND)]
@@ -132,6 +139,30 @@ def test_a_device_without_any_driver_may_be_released(kernel: FakeKernel) -> None
     assert kernel.driver("0000:03:00.0") is None
 
 
+def by_ids(kernel: FakeKernel) -> None:
+    """vfio-pci was loaded with the model's id and has both e1000e cards."""
+    kernel.ids.add("8086:10d3")
+    for address, driver in ((FIRST, "e1000e"), (TWIN, "e1000e")):
+        kernel.attribute(f"/sys/bus/pci/drivers/{driver}/unbind", address)
+    kernel.load("vfio-pci")
+    kernel.writes.clear()
+
+
+def test_release_gets_past_the_ids_of_vfio_pci(kernel: FakeKernel) -> None:
+    by_ids(kernel)
+    assert drivers(kernel) == ["vfio-pci", "igb", "vfio-pci"]
+    bus(kernel).release(ADDRESSES[:1], {ADDRESSES[0]: "e1000e"})
+    assert drivers(kernel) == ["e1000e", "igb", "vfio-pci"]
+    assert kernel.override(FIRST) is None
+
+
+def test_without_a_known_driver_a_device_of_the_ids_stays(kernel: FakeKernel) -> None:
+    by_ids(kernel)
+    with pytest.raises(HostStateError, match=r"reboot to give it back\. All devices are back"):
+        bus(kernel).release(ADDRESSES[:1])
+    assert drivers(kernel) == ["vfio-pci", "igb", "vfio-pci"]
+
+
 @pytest.mark.parametrize("node", ["/dev/vfio/1", "/dev/vfio/devices/vfio0"])
 def test_a_running_guest_keeps_its_device(kernel: FakeKernel, node: str) -> None:
     bus(kernel).bind(ADDRESSES)
@@ -165,3 +196,38 @@ def test_the_writer_never_creates_an_attribute(kernel: FakeKernel) -> None:
         write("/sys/bus/pci/devices/0000:09:00.0/driver_override", "vfio-pci")
     write(f"/sys/bus/pci/devices/{FIRST}/driver_override", "vfio-pci")
     assert kernel.override(FIRST) == "vfio-pci"
+
+
+@given(data=st.data())
+def test_whatever_fails_and_whenever_no_device_is_left_without_the_driver_it_had(data: st.DataObject) -> None:
+    """One write fails, at any moment and with any errno, or a card goes: the others are where they were."""
+    with tempfile.TemporaryDirectory() as base:
+        kernel = FakeKernel(Path(base))
+        natives = data.draw(st.lists(st.sampled_from(["e1000e", "igb", None]), min_size=1, max_size=4), label="drivers")
+        addresses = [Address(0, number + 1, 0, 0) for number in range(len(natives))]
+        for group, (address, native) in enumerate(zip(addresses, natives)):
+            kernel.device(str(address), native, group=group)
+        release = data.draw(st.booleans(), label="release")
+        if release:
+            bus(kernel).bind(addresses)
+            kernel.writes.clear()
+        act: Callable[[Sequence[Address]], None] = bus(kernel).release if release else bus(kernel).bind
+        before = {address: (kernel.driver(str(address)), kernel.override(str(address))) for address in addresses}
+        moment = data.draw(st.integers(1, 4 * len(addresses)), label="at write")
+        vanishes = data.draw(st.none() | st.sampled_from(addresses), label="vanishes")
+        number = data.draw(st.sampled_from([errno.EBUSY, errno.EIO, errno.EINVAL, errno.ENOMEM]), label="errno")
+
+        def fail(_path: str, _value: str) -> None:
+            if len(kernel.writes) != moment:
+                return
+            if vanishes is None:
+                raise OSError(number, "injected")
+            kernel.remove(str(vanishes))
+
+        kernel.before_write = fail
+        try:
+            act(addresses)
+        except HostStateError:
+            for address in addresses:
+                if address != vanishes:
+                    assert (kernel.driver(str(address)), kernel.override(str(address))) == before[address]
