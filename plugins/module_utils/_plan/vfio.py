@@ -46,18 +46,20 @@ _KEYS = frozenset({"devices", "allow"})
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``devices`` (the entries that ``selected`` resolved, with their ``allow`` keys; ``None`` for
     unmanaged, which releases nothing) and ``allow`` (more keys by the entry's name). ``apply``: ``devices`` for
-    ``vfio_bind`` with the keys of each, ``kernel_args``, and ``allow``, which is empty because keys belong to
-    devices."""
+    ``vfio_bind`` with the keys of each, ``foreseen`` (the addresses of those of them that are VFs to come),
+    ``kernel_args``, and ``allow``, which is empty because keys belong to devices."""
     allow = _allow_by_name(wanted)
     if wanted.get("devices") is None:
         return Verdict()
     chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
     facts = host.facts[NAME]
     around = _surroundings(host, chosen)
-    refusals = [refusal for device, keys in chosen.values() for refusal in _refusals(device, host, around, keys)]
+    # A VF that its PF does not have yet is judged by the writer, once it is there.
+    there = [found for found in chosen.values() if not _is_foreseen(host, found[0])]
+    refusals = [refusal for device, keys in there for refusal in _refusals(device, host, around, keys)]
     warnings = (
         *host.iommu["gaps"],
-        *(warning for device, _keys in chosen.values() for warning in guard.warnings(device, around)),
+        *(warning for device, _keys in there for warning in guard.warnings(device, around)),
         *_advice(host, chosen, refusals),
     )
     try:
@@ -67,17 +69,26 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         return Verdict(refusals=(*refusals, Refusal(None, str(exc))), warnings=warnings)
     refusals += _host_refusals(host, target)
     arguments = judge_arguments(host, OWNER, arguments_of(target), (GENERATION_PARAMETER,))
+    # The rule for devices that appear later binds them as soon as they do, in a boot that was made for this table.
+    waits = running_generation(host.boot["running"]) != (None if target is None else target.generation)
     changes = [*_device_changes(host, present, chosen), *_file_changes(facts, target), *arguments.changes]
-    unbound = [device for device, _keys in chosen.values() if device.driver != VFIO_PCI]
+    unbound = [device for device, _keys in there if device.driver != VFIO_PCI]
+    foreseen = [device for device, _keys in chosen.values() if _is_foreseen(host, device)]
     missed = () if changes else tuple(_missed(host, target, unbound))
     return Verdict(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
         warnings=warnings,
-        assumptions=tuple(_assumptions(around, (device for device, _keys in chosen.values()))),
-        pending_reboot=not changes and not missed and (bool(unbound) or arguments.pending_reboot),
+        assumptions=(*_assumptions(around, (device for device, _keys in there)), *_foresight(foreseen)),
+        pending_reboot=not changes
+        and not missed
+        and (bool(unbound) or (waits and bool(foreseen)) or arguments.pending_reboot),
         apply={
-            "devices": [_for_writer(device, keys) for _address, (device, keys) in sorted(chosen.items())],
+            "devices": [
+                _for_writer(device, keys, _is_foreseen(host, device))
+                for _address, (device, keys) in sorted(chosen.items())
+            ],
+            "foreseen": sorted(str(device.address) for device in foreseen),
             "kernel_args": arguments_of(target),
             "allow": [],
         },
@@ -116,8 +127,25 @@ def target_table(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) 
     present = present_table(host)
     if not host.facts[NAME]["managed"]:
         return present
-    entries = {device.address: device.identity for name in selected for device in selected[name]}
+    entries = {
+        device.address: _expected_identity(host, present, device) for name in selected for device in selected[name]
+    }
     return next_table(present, entries, last_generation(host.ledger.generation, host.boot["running"]))
+
+
+def _is_foreseen(host: HostState, device: Device) -> bool:
+    """Whether this is a VF that its PF does not have yet."""
+    return device.physfn is not None and all(present.address != device.address for present in host.devices)
+
+
+def _expected_identity(host: HostState, present: Table | None, device: Device) -> Identity:
+    """Of a VF that is not there, the one that it had when it was: its subsystem cannot be foretold."""
+    known = None if present is None else present.entries.get(device.address)
+    same = known is not None and (known.vendor_id, known.device_id) == (
+        device.identity.vendor_id,
+        device.identity.device_id,
+    )
+    return known if known is not None and same and _is_foreseen(host, device) else device.identity
 
 
 def target_files(host: HostState, target: Table | None) -> dict[str, str]:
@@ -185,8 +213,9 @@ def _device_changes(
     configured = dict(present.entries) if present is not None else {}
     drivers = {device.address: device.driver for device in host.devices}
     for address, (device, _keys) in sorted(chosen.items()):
-        if configured.get(address) != device.identity:
-            before = f"{configured[address]}" if address in configured else device.driver or "no driver"
+        if configured.get(address) != _expected_identity(host, present, device):
+            nothing = "not there yet" if _is_foreseen(host, device) else "no driver"
+            before = f"{configured[address]}" if address in configured else device.driver or nothing
             after = f"{VFIO_PCI} from the start of a boot, as {device.identity}"
             why = "another model was there when it was written" if address in configured else None
             yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI, why=why)
@@ -232,6 +261,17 @@ def _assumptions(around: Surroundings, chosen: t.Iterable[Device]) -> t.Iterator
         yield f"{device.address}: the IOMMU is off now; by prediction it will {group}, the next boot decides"
 
 
-def _for_writer(device: Device, allow: t.Iterable[str]) -> dict[str, t.Any]:
+def _foresight(devices: t.Iterable[Device]) -> t.Iterator[str]:
+    for device in devices:
+        yield (
+            f"{device.address}: {device.physfn} does not have this VF yet; by its registers it will be there as "
+            f"{device.identity.vendor_id}:{device.identity.device_id}, which a card may change with the number of its "
+            "VFs. It is looked at again before anything is written for it"
+        )
+
+
+def _for_writer(device: Device, allow: t.Iterable[str], foreseen: bool) -> dict[str, t.Any]:
     identity = {name: value for name, value in device.identity.to_json().items() if value is not None}
+    if foreseen:
+        identity = {name: identity[name] for name in ("vendor_id", "device_id")}
     return {"address": str(device.address), **identity, "allow": sorted(set(allow))}

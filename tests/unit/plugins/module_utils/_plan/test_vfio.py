@@ -130,6 +130,7 @@ def test_a_virgin_host() -> None:
                 "allow": [],
             }
         ],
+        "foreseen": [],
         "kernel_args": [ARGUMENT],
         "allow": [],
     }
@@ -185,7 +186,7 @@ def test_what_left_the_list_is_released() -> None:
     assert settings(verdict)[0] == "release 0000:01:00.0"
     assert (verdict.changes[0].after, verdict.changes[0].after_reboot) == ("e1000e", True)
     assert verdict.changes[0].why == "vfio_devices does not select it any more"
-    assert verdict.apply == {"devices": [], "kernel_args": [], "allow": []}
+    assert verdict.apply == {"devices": [], "foreseen": [], "kernel_args": [], "allow": []}
 
 
 def test_after_a_release_the_old_boot_is_still_running() -> None:
