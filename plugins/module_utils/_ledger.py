@@ -20,6 +20,7 @@ objects, each kept by the one part of the library that owns it:
                           in which a method without a table was configured (``_vfio/binding.py``)
 ``domains``               domain name → what we defined (``_libvirt/``)
 ``hugepages``             pool → pages before and after us, in which boot (``_hugepages/writer.py``)
+``sriov``                 BDF address of a PF → identity, what is wanted of it, what was before us (``_sriov/``)
 ========================  =====================================================================
 """
 
@@ -41,7 +42,7 @@ DIRECTORY = "/var/lib/virtfleet-passthrough"
 LEDGER_PATH = f"{DIRECTORY}/ledger.json"
 LOCK_PATH = "/run/virtfleet-passthrough.lock"
 
-SECTIONS = ("files", "directories", "kernel_args", "kernel_line", "images", "devices", "domains", "hugepages")
+SECTIONS = ("files", "directories", "kernel_args", "kernel_line", "images", "devices", "domains", "hugepages", "sriov")
 
 
 class Ledger:

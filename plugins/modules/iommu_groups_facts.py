@@ -399,6 +399,17 @@ ansible_facts:
             sriov_numvfs:
               description: How many VFs a PF has now, null for others.
               type: int
+            sriov_offset:
+              description:
+                - How far the first VF is from its PF on the bus, null for others. The card may change it with the
+                  number of VFs, and show 0 while it has none.
+              type: int
+            sriov_stride:
+              description: How far one VF is from the next, null for others.
+              type: int
+            sriov_device_id:
+              description: Device id of a PF's VFs, null for others.
+              type: str
             verdict:
               description: What passing it through would take.
               type: dict

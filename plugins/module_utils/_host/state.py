@@ -26,6 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt import state as libvirt_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov import state as sriov_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import state as vfio_state
 
 
@@ -38,6 +39,7 @@ class ReadState(t.Protocol):
 
 
 READERS: t.Final[t.Mapping[str, ReadState]] = {
+    "sriov": sriov_state.read_state,
     "vfio": vfio_state.read_state,
     "hugepages": pages.read_state,
     "cpu_isolation": cpu_state.read_state,

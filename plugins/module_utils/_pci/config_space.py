@@ -36,6 +36,11 @@ EXT_CAP_RESIZABLE_BAR = 0x0015
 _BAR_COUNT: t.Final[t.Mapping[int, int]] = {0: 6, 1: 2}
 _NO_ANSWER = 0xFF
 
+# Within the SR-IOV capability (PCI_SRIOV_VF_OFFSET and what follows it).
+_SRIOV_OFFSET = 0x14
+_SRIOV_STRIDE = 0x16
+_SRIOV_DEVICE_ID = 0x1A
+
 
 def _ids(*ranges: tuple[int, int]) -> frozenset[tuple[str, str]]:
     return frozenset(("8086", f"{number:04x}") for first, last in ranges for number in range(first, last + 1))
@@ -201,6 +206,15 @@ class ConfigSpace:
     @property
     def sriov(self) -> bool:
         return self.extended_capability(EXT_CAP_SRIOV) is not None
+
+    @property
+    def vf_layout(self) -> tuple[int, int, str] | None:
+        """First VF Offset, VF Stride and VF Device ID (PCI Express Base Specification, 9.3.3); ``None`` without."""
+        offset = self.extended_capability(EXT_CAP_SRIOV)
+        if offset is None or not self._reaches(offset + _SRIOV_OFFSET, _SRIOV_DEVICE_ID + 2 - _SRIOV_OFFSET):
+            return None
+        device_id = self.u16(offset + _SRIOV_DEVICE_ID)
+        return self.u16(offset + _SRIOV_OFFSET), self.u16(offset + _SRIOV_STRIDE), f"{device_id:04x}"
 
     @property
     def resizable_bar(self) -> bool:

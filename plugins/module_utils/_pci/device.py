@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 BASE_CLASS_BRIDGE = "06"
 BASE_CLASS_DISPLAY = "03"
 BASE_CLASS_STORAGE = "01"
+BASE_CLASS_NETWORK = "02"
 CLASS_USB_CONTROLLER = "0c03"
 
 # The Device/Port Type field of the PCI Express Capabilities register (PCIe Base Specification, 7.5.3.2).
@@ -107,7 +108,9 @@ class Device:
     :data:`PCIE_TYPES` or ``None`` for conventional PCI; ``multifunction`` is bit 7 of the header type alone;
     ``acs_capability`` and ``acs_control`` are the two ACS registers, ``None`` without the capability.
     ``bar_above_4g`` tells of a memory region mapped above 4 GiB, ``resizable_bar`` of that capability.
-    ``sriov_totalvfs`` is ``None`` for what is no PF. ``power_state`` is the kernel's word (``D0``, ``D3hot``, …).
+    ``sriov_totalvfs`` is ``None`` for what is no PF; ``sriov_offset``, ``sriov_stride`` and ``sriov_device_id`` tell
+    where a PF's VFs are and what they are (``_sriov/addresses.py``). ``power_state`` is the kernel's word (``D0``,
+    ``D3hot``, …).
     ``gaps`` name what could not be read of this function and why its facts may be incomplete.
     """
 
@@ -142,6 +145,9 @@ class Device:
     resizable_bar: bool = False
     sriov_totalvfs: int | None = None
     sriov_numvfs: int | None = None
+    sriov_offset: int | None = None
+    sriov_stride: int | None = None
+    sriov_device_id: str | None = None
     power_state: str | None = None
     gaps: tuple[str, ...] = ()
     vfio_modules: tuple[str, ...] = ()

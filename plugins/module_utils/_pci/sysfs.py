@@ -143,6 +143,7 @@ class _Reader:
         reset_methods = function.word("reset_method")
         own_domain = [ancestor for ancestor in above if ancestor.domain == address.domain]
         may_be_pf = physfn is None and _may_have_sriov(config)
+        vf_offset, vf_stride, vf_device_id = (config.vf_layout if physfn is None else None) or (None, None, None)
         driver = function.link("driver")
         candidates = self._aliases.native(modalias) if modalias else ()
         vfio_modules = self._aliases.vfio(modalias) if modalias else ()
@@ -180,6 +181,9 @@ class _Reader:
             resizable_bar=config.resizable_bar,
             sriov_totalvfs=function.number("sriov_totalvfs") if may_be_pf else None,
             sriov_numvfs=function.number("sriov_numvfs") if may_be_pf else None,
+            sriov_offset=vf_offset,
+            sriov_stride=vf_stride,
+            sriov_device_id=vf_device_id,
             power_state=function.word("power_state"),
             # Last, when everything else has been read.
             gaps=_gaps(function, config),

@@ -24,6 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
     kernel_arguments,
     libvirt_domains,
     libvirt_host,
+    sriov,
     vfio,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.command_line import line_refusals
@@ -53,6 +54,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values
 # In the order in which they are written and shown.
 COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
     "iommu": iommu.decide,
+    "sriov": sriov.decide,
     "vfio": vfio.decide,
     "hugepages": hugepages.decide,
     "cpu_isolation": cpu_isolation.decide,
@@ -110,6 +112,7 @@ def check_wanted(wanted: t.Mapping[str, t.Any]) -> None:
     for name, part in wanted.items():
         as_mapping(part, f"wanted.{name}")
     parse_entries(wanted.get("vfio", {}).get("devices"))
+    sriov.parse_entries(wanted.get("sriov", {}).get("devices"))
     for domain in as_list(wanted.get("libvirt_domains", {}).get("domains") or [], "libvirt_domains_list"):
         as_mapping(domain, "libvirt_domains_list: an entry")
 
@@ -128,7 +131,7 @@ def make_plan(
     check_wanted(wanted)
     judged = [name for name in COMPONENTS if name in wanted and (components is None or name in components)]
     entries = wanted.get("vfio", {}).get("devices") or []
-    selected, refusals = select(entries, host.devices)
+    selected, refusals = select(entries, host.devices, sriov.numbers(wanted.get("sriov", {}), host.devices))
     if "cpu_isolation" in judged:
         wanted = _with_domain_cpus(wanted, host, selected)
     verdicts = encryption.guard({name: _judge(name, wanted, host, selected) for name in judged}, host, selected, keys)

@@ -27,6 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values
     as_list,
     as_mapping,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.addresses import foreseen_vfs
 
 jmespath: types.ModuleType | None
 try:
@@ -43,6 +44,8 @@ except ImportError:
 
 _ENTRY_KEYS = frozenset({"name", "match", "functions", "count", "allow"})
 _FUNCTIONS = ("matched", "all")
+# They name VFs by their PF, which also works before there are any; other selectors look at what is there.
+VF_SELECTORS = ("vf_of", "vf")
 EVERY = "all"
 
 
@@ -91,16 +94,10 @@ class Wanted:
             raise InputError(
                 f"vfio_devices '{name}': unknown key {unknown[0]}; expected {', '.join(sorted(_ENTRY_KEYS))}"
             )
-        match = entry.get("match")
-        if not isinstance(match, collections.abc.Mapping) or not match:
-            raise InputError(
-                f"vfio_devices '{name}': match is missing or empty; expected at least one selector, such as address"
-            )
-        for selector in match:
-            if selector not in SELECTORS:
-                raise InputError(
-                    f"vfio_devices '{name}': unknown selector {selector}; expected {', '.join(sorted(SELECTORS))}"
-                )
+        match = parse_match(entry.get("match"), f"vfio_devices '{name}'", (*SELECTORS, *VF_SELECTORS))
+        vf_selectors = [selector for selector in match if selector in VF_SELECTORS]
+        if vf_selectors and ("vf_of" not in match or len(vf_selectors) != len(match)):
+            raise InputError(f"vfio_devices '{name}': match has {', '.join(match)}; expected vf_of, with or without vf")
         functions = entry.get("functions") or "matched"
         if functions not in _FUNCTIONS:
             raise InputError(f"vfio_devices '{name}': functions is {functions!r}; expected {' or '.join(_FUNCTIONS)}")
@@ -108,9 +105,19 @@ class Wanted:
             name,
             match,
             functions,
-            _count(entry.get("count"), f"vfio_devices '{name}': count"),
+            _count(entry.get("count", EVERY if vf_selectors else None), f"vfio_devices '{name}': count"),
             device_keys(entry.get("allow"), f"vfio_devices '{name}': allow"),
         )
+
+
+def parse_match(match: t.Any, option: str, known: t.Collection[str]) -> t.Mapping[str, t.Any]:
+    """``match`` of an entry; raises :class:`InputError` for none and for a selector that is not ``known``."""
+    if not isinstance(match, collections.abc.Mapping) or not match:
+        raise InputError(f"{option}: match is missing or empty; expected at least one selector, such as address")
+    for selector in match:
+        if selector not in known:
+            raise InputError(f"{option}: unknown selector {selector}; expected {', '.join(sorted(known))}")
+    return match
 
 
 def _count(value: t.Any, option: str) -> int | None:
@@ -129,13 +136,19 @@ def parse_entries(entries: t.Any) -> list[Wanted]:
     return wanted
 
 
-def select(entries: t.Any, devices: t.Sequence[Device]) -> tuple[Selection, tuple[Refusal, ...]]:
-    """Resolve every entry. Raises :class:`InputError` for a malformed one; what the host decides is a refusal."""
+def select(
+    entries: t.Any, devices: t.Sequence[Device], pfs: t.Mapping[str, tuple[Device, int]] | None = None
+) -> tuple[Selection, tuple[Refusal, ...]]:
+    """Resolve every entry. Raises :class:`InputError` for a malformed one; what the host decides is a refusal.
+
+    ``pfs`` maps the names of ``sriov_devices`` to the PF and the number of VFs that it is to have; one that is not
+    there yet is selected as it is foreseen.
+    """
     wanted = parse_entries(entries)
     resolved: dict[str, tuple[Device, ...]] = {}
     refusals: list[Refusal] = []
     for entry in wanted:
-        found, refusal = _resolve(entry, devices)
+        found, refusal = _resolve_vfs(entry, devices, pfs or {}) if "vf_of" in entry.match else resolve(entry, devices)
         if refusal is not None:
             refusals.append(refusal)
         else:
@@ -144,7 +157,8 @@ def select(entries: t.Any, devices: t.Sequence[Device]) -> tuple[Selection, tupl
     return Selection(resolved), tuple(refusals)
 
 
-def _resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, ...], Refusal | None]:
+def resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, ...], Refusal | None]:
+    """The functions of one entry that looks at what is there, or why there are none."""
     matching = [
         device for device in devices if all(SELECTORS[key](device, value) for key, value in entry.match.items())
     ]
@@ -160,6 +174,54 @@ def _resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, 
         slots = {device.address.slot for device in endpoints}
         endpoints = [device for device in devices if device.address.slot in slots and not device.is_bridge]
     return tuple(endpoints), None
+
+
+def _resolve_vfs(
+    entry: Wanted, devices: t.Sequence[Device], pfs: t.Mapping[str, tuple[Device, int]]
+) -> tuple[tuple[Device, ...], Refusal | None]:
+    name = _text(entry.match["vf_of"], "vf_of")
+    if name in pfs:
+        pf, numvfs = pfs[name]
+    else:
+        found = _pf_at(name, devices, pfs)
+        if found is None:
+            reason = f"'{entry.name}' wants VFs of '{name}', which is no PF of this host and no entry of sriov_devices"
+            return (), Refusal(None, reason)
+        pf, numvfs = found
+    wanted = _vf_numbers(entry.match.get("vf"))
+    beyond = [index for index in wanted or () if index >= numvfs]
+    if beyond or not numvfs:
+        reason = f"'{entry.name}' wants VF {beyond[0] if beyond else 0} of {pf.address}, which has {numvfs}, from 0 on"
+        return (), Refusal(str(pf.address), reason)
+    vfs = foreseen_vfs(pf, numvfs, devices)
+    if vfs is None:
+        reason = (
+            f"'{entry.name}': {pf.address} does not tell where its VFs will be before it has some. "
+            "Make the VFs first (sriov_devices), then select them here"
+        )
+        return (), Refusal(str(pf.address), reason)
+    chosen = vfs if wanted is None else tuple(vfs[index] for index in sorted(set(wanted)))
+    if entry.count not in (None, len(chosen)):
+        return (), Refusal(str(pf.address), f"'{entry.name}' selects {len(chosen)} VFs, expected {entry.count}")
+    return chosen, None
+
+
+def _pf_at(
+    name: str, devices: t.Iterable[Device], pfs: t.Mapping[str, tuple[Device, int]]
+) -> tuple[Device, int] | None:
+    try:
+        address = Address.parse(name)
+    except InputError:
+        return None
+    managed = next((found for found in pfs.values() if found[0].address == address), None)
+    present = (device for device in devices if device.address == address and device.sriov_totalvfs is not None)
+    return managed or next(((device, device.sriov_numvfs or 0) for device in present), None)
+
+
+def _vf_numbers(value: t.Any) -> list[int] | None:
+    if value is None:
+        return None
+    return [as_int(index, "vf", 0) for index in (value if isinstance(value, (list, tuple)) else [value])]
 
 
 def _wrong_number(entry: Wanted, found: t.Sequence[Device], devices: t.Sequence[Device]) -> Refusal:

@@ -72,18 +72,22 @@ _KEYS = frozenset({"devices", "allow", *DEFAULTS})
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``devices`` (the entries that ``selected`` resolved, with their ``allow`` keys; ``None`` for
     unmanaged, which releases nothing), ``method`` and ``allow`` (more keys by the entry's name). ``apply``:
-    ``devices`` for ``vfio_bind`` with the keys of each, ``method``, ``kernel_args``, and ``allow``, which is empty
-    because keys belong to devices."""
+    ``devices`` for ``vfio_bind`` with the keys of each, ``foreseen`` (the addresses of those of them that are VFs to
+    come), ``method``, ``kernel_args``, and ``allow``, which is empty because keys belong to devices."""
     allow = _allow_by_name(wanted)
     method = resolve_method(wanted.get("method"), "vfio_method")
     if wanted.get("devices") is None:
         return Verdict()
     chosen = {device.address: (device, allow.get(name, ())) for name, found in selected.items() for device in found}
     around = _surroundings(host, chosen, method)
-    refusals = [refusal for device, keys in chosen.values() for refusal in _refusals(device, host, around, keys)]
+    # A VF that its PF does not have yet is judged by the writer, once it is there.
+    there = [found for found in chosen.values() if not _is_foreseen(host, found[0])]
+    foreseen = [device for device, _keys in chosen.values() if _is_foreseen(host, device)]
+    refusals = [refusal for device, keys in there for refusal in _refusals(device, host, around, keys)]
+    refusals += _foreseen_refusals(foreseen, method)
     warnings = (
         *host.iommu["gaps"],
-        *(warning for device, _keys in chosen.values() for warning in guard.warnings(device, around)),
+        *(warning for device, _keys in there for warning in guard.warnings(device, around)),
         *_advice(host, chosen, refusals),
     )
     try:
@@ -94,17 +98,23 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     refusals += _host_refusals(host, target)
     refusals += _method_refusals(host, target, {address: keys for address, (_device, keys) in chosen.items()})
     arguments = judge_arguments(host, OWNER, target.arguments, (GENERATION_PARAMETER, PARAMETER))
+    # The rule for devices that appear later binds them as soon as they do, in a boot that was made for this table.
+    waits = bool(foreseen) and not _boot_was_made_for(host, target.table)
     changes = [*_device_changes(host, present, target, chosen), *_file_changes(host, target), *arguments.changes]
-    unbound = [device for device, _keys in chosen.values() if device.driver != VFIO_PCI]
+    unbound = [device for device, _keys in there if device.driver != VFIO_PCI]
     missed = () if changes else tuple(_missed(host, target, unbound))
     return Verdict(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
         warnings=(*warnings, *(method_warnings(method) if changes and chosen else ())),
-        assumptions=tuple(_assumptions(around, (device for device, _keys in chosen.values()))),
-        pending_reboot=not changes and not missed and (bool(unbound) or arguments.pending_reboot),
+        assumptions=(*_assumptions(around, (device for device, _keys in there)), *_foresight(foreseen)),
+        pending_reboot=not changes and not missed and (bool(unbound) or waits or arguments.pending_reboot),
         apply={
-            "devices": [_for_writer(device, keys) for _address, (device, keys) in sorted(chosen.items())],
+            "devices": [
+                _for_writer(device, keys, _is_foreseen(host, device))
+                for _address, (device, keys) in sorted(chosen.items())
+            ],
+            "foreseen": sorted(str(device.address) for device in foreseen),
             "method": method,
             "kernel_args": list(target.arguments),
             "allow": [],
@@ -147,11 +157,36 @@ def boot_target(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -
     present = present_configuration(host)
     if facts["managed"]:
         method = resolve_method(facts["method"], "vfio_method")
-        entries = {device.address: device.identity for name in selected for device in selected[name]}
+        devices = (device for name in selected for device in selected[name])
+        entries = {device.address: _expected_identity(host, present, device) for device in devices}
     else:
         method, entries = present.method or OVERRIDE, dict(present.entries)
     last = last_generation(host.ledger.generation, host.boot["running"])
     return make_target(method, entries, present, last, host.devices, facts["generators"], facts["vfio_pci"])
+
+
+def _is_foreseen(host: HostState, device: Device) -> bool:
+    """Whether this is a VF that its PF does not have yet."""
+    return device.physfn is not None and all(present.address != device.address for present in host.devices)
+
+
+def _expected_identity(host: HostState, present: Configured, device: Device) -> Identity:
+    """Of a VF that is not there, the one that it had when it was: its subsystem cannot be foretold."""
+    known = present.entries.get(device.address)
+    same = known is not None and (known.vendor_id, known.device_id) == (
+        device.identity.vendor_id,
+        device.identity.device_id,
+    )
+    return known if known is not None and same and _is_foreseen(host, device) else device.identity
+
+
+def _foreseen_refusals(foreseen: t.Iterable[Device], method: str) -> t.Iterator[Refusal]:
+    for device in foreseen:
+        if method != OVERRIDE:
+            yield Refusal(
+                str(device.address),
+                f"{device.address} is a VF that is not there yet: only vfio_method: override takes it when it appears",
+            )
 
 
 def target_files(target: Target) -> dict[str, str]:
@@ -234,8 +269,9 @@ def _device_changes(
     if target.entries and present.method not in (None, target.method):
         yield Change("method", present.method, target.method)
     for address, (device, _keys) in sorted(chosen.items()):
-        if configured.get(address) != device.identity:
-            before = f"{configured[address]}" if address in configured else device.driver or "no driver"
+        if configured.get(address) != _expected_identity(host, present, device):
+            nothing = "not there yet" if _is_foreseen(host, device) else "no driver"
+            before = f"{configured[address]}" if address in configured else device.driver or nothing
             after = f"{VFIO_PCI} {_HOW[target.method]}, as {device.identity}"
             why = "another model was there when it was written" if address in configured else None
             yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI, why=why)
@@ -263,7 +299,7 @@ def _missed(host: HostState, target: Target, unbound: t.Iterable[Device]) -> t.I
     off = "" if host.iommu["enabled"] else ". The IOMMU is off, and without it vfio-pci takes no device"
     for device in unbound:
         held = f"{device.address} is held by {device.driver or 'no driver'} although this boot was made for it"
-        if target.table is not None and running_generation(host.boot["running"]) == target.table.generation:
+        if target.table is not None and _boot_was_made_for(host, target.table):
             reason = (
                 f"{held} (generation {target.table.generation}), and another boot would do the same. What the early "
                 "script did is in the kernel log: "
@@ -277,6 +313,10 @@ def _missed(host: HostState, target: Target, unbound: t.Iterable[Device]) -> t.I
         else:
             continue
         yield Refusal(str(device.address), reason)
+
+
+def _boot_was_made_for(host: HostState, table: Table | None) -> bool:
+    return table is not None and running_generation(host.boot["running"]) == table.generation
 
 
 def _booted_since(host: HostState, device: Device) -> bool:
@@ -293,6 +333,17 @@ def _assumptions(around: Surroundings, chosen: t.Iterable[Device]) -> t.Iterator
         yield f"{device.address}: the IOMMU is off now; by prediction it will {group}, the next boot decides"
 
 
-def _for_writer(device: Device, allow: t.Iterable[str]) -> dict[str, t.Any]:
+def _foresight(devices: t.Iterable[Device]) -> t.Iterator[str]:
+    for device in devices:
+        yield (
+            f"{device.address}: {device.physfn} does not have this VF yet; by its registers it will be there as "
+            f"{device.identity.vendor_id}:{device.identity.device_id}, which a card may change with the number of its "
+            "VFs. It is looked at again before anything is written for it"
+        )
+
+
+def _for_writer(device: Device, allow: t.Iterable[str], foreseen: bool) -> dict[str, t.Any]:
     identity = {name: value for name, value in device.identity.to_json().items() if value is not None}
+    if foreseen:
+        identity = {name: identity[name] for name in ("vendor_id", "device_id")}
     return {"address": str(device.address), **identity, "allow": sorted(set(allow))}

@@ -125,6 +125,10 @@ def _dracut_hook(command: str) -> str:
 def udev_rule(table: Table) -> str:
     """For a device that appears later: the override stands before udev loads a driver for it.
 
+    The kernel looks for drivers before udev hears of a device, and does so again only when a driver is loaded: with
+    vfio-pci there already, as it is from the second device on, somebody has to ask for a probe. udev carries out the
+    assignments of a line in their order, and what is run after them; a device that has a driver is left alone.
+
     The command line decides here as in the early script, so that an old boot entry brings old behaviour back.
     """
     lines = [
@@ -143,7 +147,8 @@ def udev_rule(table: Table) -> str:
         )
         conditions = "".join(f', ATTR{{{name}}}=="0x{digits}"' for name, digits in ids)
         condition = f'KERNEL=="{address}"{conditions}, TEST=="iommu_group"'
-        lines.append(f'{condition}, ATTR{{driver_override}}="vfio-pci", RUN{{builtin}}+="kmod load vfio-pci"')
+        held = 'ATTR{driver_override}="vfio-pci", ATTR{[subsystem/pci]drivers_probe}="$kernel"'
+        lines.append(f'{condition}, {held}, RUN{{builtin}}+="kmod load vfio-pci"')
     lines.append('LABEL="virtfleet_vfio_end"')
     return "\n".join(lines) + "\n"
 

@@ -159,7 +159,7 @@ def test_domains_that_cannot_be_pinned_say_so_themselves(host: HostState, vfio: 
     ("wanted", "components"), [({"gpu": {}}, None), ({"iommu": IOMMU}, ["gpu"]), ({"gpu": {}}, ["iommu"])]
 )
 def test_an_unknown_component_is_named(host: HostState, wanted: dict[str, Any], components: list[str] | None) -> None:
-    with pytest.raises(InputError, match=r"unknown component 'gpu'; expected iommu, vfio, "):
+    with pytest.raises(InputError, match=r"unknown component 'gpu'; expected iommu, sriov, vfio, "):
         make_plan(wanted, host, components)
 
 

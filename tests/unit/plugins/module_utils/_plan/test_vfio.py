@@ -133,6 +133,7 @@ def test_a_virgin_host() -> None:
                 "allow": [],
             }
         ],
+        "foreseen": [],
         "method": "override",
         "kernel_args": [ARGUMENT],
         "allow": [],
@@ -189,7 +190,7 @@ def test_what_left_the_list_is_released() -> None:
     assert settings(verdict)[0] == "release 0000:01:00.0"
     assert (verdict.changes[0].after, verdict.changes[0].after_reboot) == ("e1000e", True)
     assert verdict.changes[0].why == "vfio_devices does not select it any more"
-    assert verdict.apply == {"devices": [], "method": "override", "kernel_args": [], "allow": []}
+    assert verdict.apply == {"devices": [], "foreseen": [], "method": "override", "kernel_args": [], "allow": []}
 
 
 def test_after_a_release_the_old_boot_is_still_running() -> None:

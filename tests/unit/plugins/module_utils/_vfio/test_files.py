@@ -38,6 +38,7 @@ def test_the_rule_for_later_devices() -> None:
     assert first == (
         'KERNEL=="0000:01:00.0", ATTR{vendor}=="0x10de", ATTR{device}=="0x13c2", ATTR{subsystem_vendor}=="0x1458", '
         'ATTR{subsystem_device}=="0x3679", TEST=="iommu_group", ATTR{driver_override}="vfio-pci", '
+        'ATTR{[subsystem/pci]drivers_probe}="$kernel", '
         'RUN{builtin}+="kmod load vfio-pci"'
     )
     assert second.startswith('KERNEL=="0000:02:00.0"')
