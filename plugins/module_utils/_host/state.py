@@ -23,6 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt import state as libvirt_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import options_state as vfio_options_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import state as vfio_state
 
 
@@ -36,6 +37,7 @@ class ReadState(t.Protocol):
 
 READERS: t.Final[t.Mapping[str, ReadState]] = {
     "vfio": vfio_state.read_state,
+    "vfio_options": vfio_options_state.read_state,
     "hugepages": pages.read_state,
     "cpu_isolation": cpu_state.read_state,
     "initramfs": initramfs_state.read_state,

@@ -23,6 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
     libvirt_domains,
     libvirt_host,
     vfio,
+    vfio_options,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
@@ -51,6 +52,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values
 COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
     "iommu": iommu.decide,
     "vfio": vfio.decide,
+    "vfio_options": vfio_options.decide,
     "hugepages": hugepages.decide,
     "cpu_isolation": cpu_isolation.decide,
     "initramfs": initramfs.decide,
