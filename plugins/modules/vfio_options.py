@@ -93,7 +93,8 @@ options:
     suboptions:
       address:
         description:
-          - The PCI address, such as V(0000:01:00.0). The rule goes by the identity of the device that is there now, too.
+          - The PCI address, such as V(0000:01:00.0).
+          - The rule also asks for the identity of the device that is there now.
         type: str
         required: true
       bar:
@@ -202,7 +203,7 @@ refusals:
   type: list
   elements: dict
   sample:
-    - {device: "0000:0b:00.0", reason: "BAR 0 of 0000:0b:00.0 cannot have 16G: the device offers 64M, 128M, 256M", allow: null}
+    - {device: "0000:0b:00.0", reason: "BAR 0 of 0000:0b:00.0 cannot have 16G: the device offers 256M", allow: null}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -108,20 +108,23 @@ def _trouble(parameter: Parameter, info: t.Mapping[str, t.Any]) -> str | None:
 def _contradicted(options: Options, directives: t.Iterable[t.Mapping[str, str]]) -> Findings:
     lines = [Directive(**directive) for directive in directives]
     refusals = [
-        (
-            None,
-            f"'{parameter.line}' contradicts '{line}' in {line.path}, which somebody else wrote: the kernel heeds only "
-            "one. Take that line away, or leave this option out",
-        )
+        (None, _contradiction(parameter, line))
         for parameter in options.parameters
         for line in contradictions(lines, parameter.module, parameter.name, parameter.value)
     ]
     replaced = [
-        f"'{line}' in {line.path} replaces the loading of {line.module}: whether its options apply is up to that command"
+        f"'{line}' in {line.path} replaces the loading of {line.module}: options count only if that command heeds them"
         for line in lines
         if line.command == "install" and any(parameter.module == line.module for parameter in options.parameters)
     ]
     return Findings(tuple(refusals), tuple(replaced))
+
+
+def _contradiction(parameter: Parameter, line: Directive) -> str:
+    return (
+        f"'{parameter.line}' contradicts '{line}' in {line.path}, which somebody else wrote: take that line away, or "
+        "leave this option out"
+    )
 
 
 def _unsafe_interrupts(options: Options, remapping: bool | None) -> Findings:
@@ -142,21 +145,15 @@ def _unsafe_interrupts(options: Options, remapping: bool | None) -> Findings:
 def _vendor_reset(options: Options, modules: t.Mapping[str, t.Any], patched_kernel: bool) -> Findings:
     if not options.vendor_reset:
         return Findings()
-    refusals: list[tuple[str | None, str]] = []
+    reasons = []
     if patched_kernel:
-        refusals.append(
-            (None, "vendor_reset: the kernels here carry a patch for the reset of AMD GPUs, and both together do harm")
-        )
+        reasons.append("the kernels here carry a patch for the reset of AMD GPUs, and both together do harm")
     lacking = [kernel for kernel, found in modules.items() if found[VENDOR_RESET]["kind"] == MISSING]
     if lacking or not modules:
         names = ", ".join(lacking) or "that was found"
-        refusals.append(
-            (
-                None,
-                f"vendor_reset: no module vendor-reset for kernel {names}. Install it (it comes by DKMS) and see it built",
-            )
-        )
-    return Findings(refusals=tuple(refusals))
+        advice = "Install it (it comes by DKMS) and see that it is built for each kernel"
+        reasons.append(f"no module vendor-reset for kernel {names}. {advice}")
+    return Findings(refusals=tuple((None, f"vendor_reset: {reason}") for reason in reasons))
 
 
 def _blacklist(options: Options, modules: t.Mapping[str, t.Any]) -> Findings:

@@ -6,8 +6,8 @@
 
 """The Xorg configuration that keeps the host's display on the host's GPU. Pure text.
 
-Without it Xorg may take the GPU that is for guests and fail. From xorg.conf(5): ``BusID "PCI:bus@domain:device:function"``
-in decimal digits, where lspci and sysfs write hexadecimal ones.
+Without it Xorg may take the GPU that is for guests and fail. From xorg.conf(5): the form of a ``BusID`` is
+``PCI:bus@domain:device:function`` in decimal digits, where lspci and sysfs write hexadecimal ones.
 """
 
 from __future__ import annotations
