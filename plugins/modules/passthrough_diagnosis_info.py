@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - virtfleet.passthrough contributors (@virtfleet)
 description:
-  - Looks for lines that are known to come with a fault in the kernel's log, in the ends of libvirt's logs of domains, in
-    the messages of libvirt itself, and in the log of Xorg, and says what causes them and what helps.
+  - Looks for lines that are known to come with a fault in the kernel's log, in the ends of libvirt's logs of domains,
+    in the messages of libvirt itself, and in the log of Xorg, and says what causes them and what helps.
   - No finding does not mean that there is no fault. Where no remedy is known, none is named.
   - In a captured tree the kernel's log is looked for where sosreport and Debian keep it; the journal is not read there.
 extends_documentation_fragment:

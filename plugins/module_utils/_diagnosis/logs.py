@@ -11,11 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.signatures import (
-    LIBVIRT,
-    QEMU,
-    XORG,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.signatures import LIBVIRT, QEMU, XORG
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, first_existing
 
 QEMU_LOGS = "/var/log/libvirt/qemu"

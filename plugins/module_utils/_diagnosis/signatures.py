@@ -48,6 +48,10 @@ class Finding:
         return {**dataclasses.asdict(self), "remedies": list(self.remedies)}
 
 
+_NO_FRAMEBUFFER = (
+    "Keep the firmware's framebuffer off that card: initcall_blacklist=sysfb_init, before Linux 5.15 video=efifb:off"
+)
+
 # How many lines count as the end of a log: the console may have said a little more before it went silent.
 _END = 5
 
@@ -59,8 +63,7 @@ SIGNATURES: t.Final[tuple[Signature, ...]] = (
         "the boot ended where the VGA arbiter took a display's legacy ranges away: another driver still used it",
         (
             "Boot with no monitor at the card that is for guests",
-            "Keep the firmware's framebuffer off that card (video=efifb:off, or initcall_blacklist=sysfb_init from "
-            "Linux 5.15)",
+            _NO_FRAMEBUFFER,
         ),
         at_end=True,
     ),
@@ -72,8 +75,7 @@ SIGNATURES: t.Final[tuple[Signature, ...]] = (
         "report code 43",
         (
             "See what holds the range in /proc/iomem",
-            "Keep the firmware's framebuffer off that card (video=efifb:off, or initcall_blacklist=sysfb_init from "
-            "Linux 5.15)",
+            _NO_FRAMEBUFFER,
         ),
     ),
     Signature(
@@ -92,7 +94,8 @@ SIGNATURES: t.Final[tuple[Signature, ...]] = (
         "stuck_in_d3",
         (KERNEL, QEMU, LIBVIRT),
         re.compile(
-            rf"(?:{_DEVICE}: )?(?:Refused to change power state|[Uu]nable to (?:power on device|change power state)).*D3"
+            rf"(?:{_DEVICE}: )?(?:Refused to change power state|[Uu]nable to (?:power on device|change power state))"
+            r".*D3"
         ),
         "the device does not wake up from a low power state",
         ("vfio_disable_idle_d3", "Reboot the host to have the device back"),
@@ -130,7 +133,7 @@ SIGNATURES: t.Final[tuple[Signature, ...]] = (
     Signature(
         "backing_size",
         (QEMU, LIBVIRT),
-        re.compile(r"backing store .*size 0x[0-9a-f]+ does not match 'size' option"),
+        re.compile(r"backing store (?:\S+ )?size 0x[0-9a-f]+ (?:does not match|is too small for) 'size' option"),
         "the file behind a shared memory device has another size than the domain asks for",
         ("Remove the file while no guest uses it: it is made anew with the right size",),
     ),

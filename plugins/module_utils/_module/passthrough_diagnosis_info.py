@@ -12,16 +12,14 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.logs import (
-    read_logs,
-    read_previous_boot,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.logs import read_logs, read_previous_boot
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.signatures import (
     KERNEL,
     Finding,
     diagnose,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
@@ -43,9 +41,10 @@ def info(module: AnsibleModule, run: Runner) -> Result:
         *(finding for text in read_logs(root, run) for finding in diagnose(text.kind, text.text)),
     ]
     warnings = [] if log.text else ["the kernel's log could not be read, what it may show is missing"]
+    devices = read_devices(root, Ledger())
     return Result(
         data={
-            "findings": [_with_devices(finding, read_devices(root)) for finding in dict.fromkeys(findings)],
+            "findings": [_with_devices(finding, devices) for finding in dict.fromkeys(findings)],
             "firmware": {name: root.read_word(f"{_DMI}/{attribute}") for name, attribute in _FIRMWARE.items()},
         },
         warnings=tuple(warnings),

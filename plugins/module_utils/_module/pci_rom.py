@@ -19,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import FileMeta, Root, write_atomic
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -49,7 +50,7 @@ def info(module: AnsibleModule, _run: Runner) -> Result:
     check_digest(data, path, module.params["checksum"])
     rom = parse(data, path)
     if module.params["address"] is not None:
-        device = _device(module.params["address"], read_devices(root))
+        device = _device(module.params["address"], read_devices(root, Ledger()))
         check_fits(rom, device, path)
     return Result(data={"path": path, **_report(rom, data)}, warnings=tuple(_warnings(rom, path)))
 
@@ -58,7 +59,7 @@ def dump(module: AnsibleModule, _run: Runner, root: Root | None = None, write: A
     """Body of ``pci_rom``; what comes after ``_run`` is there for tests."""
     root = root or Root()
     dest = module.params["dest"]
-    device = _device(module.params["address"], read_devices(root))
+    device = _device(module.params["address"], read_devices(root, Ledger()))
     present = root.read_bytes(dest)
     if present is not None:
         rom = parse(present, dest)

@@ -85,10 +85,9 @@ def _builtin_parameters(root: Root, kernel: str, names: t.Collection[str]) -> di
 
 
 def _loadable_parameters(root: Root, run: Runner, kernel: str, names: t.Collection[str]) -> dict[str, tuple[str, ...]]:
-    if not names or first_existing(Root() if not root.is_live else root, _MODINFO) is None:
+    if not names or first_existing(root, _MODINFO) is None:
         return {}
-    base = [] if root.is_live else [f"--basedir={root.base}"]
-    result = run(["modinfo", *base, f"--set-version={kernel}", *sorted(names)])
+    result = run(["modinfo", f"--set-version={kernel}", *sorted(names)])
     if result.rc != 0:
         return {}
     return parse_modinfo(result.stdout)

@@ -29,6 +29,7 @@ _MIB_BITS = 20
 # PCI Express 6.0, 7.8.6.2: the capability knows sizes up to 2^63 bytes.
 _LARGEST_BIT = 43
 _SIZE = re.compile(r"([0-9]+)\s*([MGT])(?:iB|B)?", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"^0x([0-9a-f]+) 0x([0-9a-f]+) ", re.MULTILINE)
 _UNITS = {"M": 0, "G": 10, "T": 20}
 
 
@@ -115,11 +116,8 @@ def _bits(bitmap: str) -> tuple[int, ...]:
 
 def _sizes(resource: str) -> dict[int, int]:
     """Lines of start, end and flags in hexadecimal, one per BAR; zeros where there is none."""
-    sizes = {}
-    for bar, line in zip(BARS, resource.splitlines()):
-        start, end, *_flags = (int(word, 16) for word in line.split())
-        sizes[bar] = end - start + 1 if end else 0
-    return sizes
+    ranges = ((int(start, 16), int(end, 16)) for start, end in _RANGE.findall(resource))
+    return {bar: end - start + 1 if end else 0 for bar, (start, end) in zip(BARS, ranges)}
 
 
 def rule(bars: t.Iterable[WantedBar], script: str) -> str:
