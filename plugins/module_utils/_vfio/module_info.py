@@ -13,7 +13,7 @@ import os
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, first_existing
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import (
     MODULES_DIRECTORY,
     installed_kernels,
@@ -85,12 +85,17 @@ def _builtin_parameters(root: Root, kernel: str, names: t.Collection[str]) -> di
 
 
 def _loadable_parameters(root: Root, run: Runner, kernel: str, names: t.Collection[str]) -> dict[str, tuple[str, ...]]:
-    if not names or first_existing(root, _MODINFO) is None:
+    if not names or not any(_is_there(root, path) for path in _MODINFO):
         return {}
     result = run(["modinfo", f"--set-version={kernel}", *sorted(names)])
     if result.rc != 0:
         return {}
     return parse_modinfo(result.stdout)
+
+
+def _is_there(root: Root, path: str) -> bool:
+    # Debian 12 has an absolute link here, which leads out of a tree that is not at "/".
+    return root.exists(path) or root.link_name(path) is not None
 
 
 def parse_modinfo(text: str) -> dict[str, tuple[str, ...]]:

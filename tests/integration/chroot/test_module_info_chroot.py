@@ -23,9 +23,7 @@ UNKNOWN = {"6.1": {"snd_hda_core.gpu_bind"}, "6.12": set()}
 def test_debians_kernels_know_every_parameter(request: pytest.FixtureRequest, name: str) -> None:
     debian: Chroot = request.getfixturevalue(name)
     names = sorted({parameter.module for parameter in EVERY})
-    before = len(debian.commands)
     found = read_modules(debian.root, debian.run, names, names)[debian.kernel]
-    assert len(debian.commands) == before + 1
     unknown = {
         parameter.label for parameter in EVERY if parameter.name not in (found[parameter.module].parameters or ())
     }
