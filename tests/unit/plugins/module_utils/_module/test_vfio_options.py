@@ -34,7 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "resize_now": False,
     "xorg_host_gpu": None,
 }
-BAR = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
+BAR: dict[str, Any] = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
 
 
 class Module:
@@ -63,7 +63,7 @@ def tree(kernel: FakeKernel) -> dict[str, bytes]:
 
 
 def test_check_mode_predicts_and_a_second_run_changes_nothing(kernel: FakeKernel) -> None:
-    wanted = {**BAR, "disable_vga": True, "xorg_host_gpu": {"address": GPU, "driver": "amdgpu"}}
+    wanted: dict[str, Any] = {**BAR, "disable_vga": True, "xorg_host_gpu": {"address": GPU, "driver": "amdgpu"}}
     before = tree(kernel)
     predicted = run(kernel, check_mode=True, **wanted)
     assert tree(kernel) == before
