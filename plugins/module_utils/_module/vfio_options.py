@@ -92,7 +92,7 @@ def change(
     diff = [
         *(_owned.diff_entry(one) for one in changes if one.changed),
         *(line.diff if line is not None else ()),
-        *(_bar_diff(bar, before) for bar, before in resized),
+        *(_bar_diff(region, before) for region, before in resized),
     ]
     data = {
         "files": [file.path for file in wanted],
@@ -106,8 +106,8 @@ def change(
 def _options(params: t.Mapping[str, t.Any], devices: t.Sequence[Device]) -> Options:
     by_address = {device.address: device for device in devices}
     bars = [_wanted_bar(entry, by_address) for entry in params.get("resizable_bars") or ()]
-    places = [(bar.address, bar.bar) for bar in bars]
-    twice = next((bar for bar in bars if places.count((bar.address, bar.bar)) > 1), None)
+    places = [(region.address, region.number) for region in bars]
+    twice = next((region for region in bars if places.count((region.address, region.number)) > 1), None)
     if twice is not None:
         raise InputError(f"resizable_bars names {twice} twice: expected every BAR once")
     gpu = params.get("xorg_host_gpu")
@@ -126,9 +126,9 @@ def _options(params: t.Mapping[str, t.Any], devices: t.Sequence[Device]) -> Opti
 
 def _wanted_bar(entry: t.Mapping[str, t.Any], devices: t.Mapping[Address, Device]) -> WantedBar:
     device = _device_at(entry["address"], devices)
-    bar = resizable_bar.parse_bar(entry["bar"], f"bar of {device.address}")
+    number = resizable_bar.parse_bar(entry["bar"], f"bar of {device.address}")
     return WantedBar(
-        device.address, device.identity, bar, resizable_bar.parse_size(entry["size"], f"size of {device.address}")
+        device.address, device.identity, number, resizable_bar.parse_size(entry["size"], f"size of {device.address}")
     )
 
 
@@ -142,42 +142,41 @@ def _device_at(text: str, devices: t.Mapping[Address, Device]) -> Device:
 def _bars_to_resize(root: Root, options: Options) -> tuple[tuple[WantedBar, int], ...]:
     """What has another size now, with that size. The kernel resizes no BAR of a device that a driver holds."""
     differing = []
-    for bar in options.bars:
-        size = resizable_bar.read_bars(root, str(bar.address))[bar.bar].size
-        if size == bar.size:
+    for region in options.bars:
+        size = resizable_bar.read_bars(root, str(region.address))[region.number].size
+        if size == region.size:
             continue
-        driver = root.link_name(f"/sys/bus/pci/devices/{bar.address}/driver")
+        driver = root.link_name(f"/sys/bus/pci/devices/{region.address}/driver")
         if driver is not None:
             raise RefusedError(
-                f"{bar} cannot be resized now: the driver {driver} holds the device. Unbind it first, or leave out "
+                f"{region} cannot be resized now: the driver {driver} holds the device. Unbind it first, or leave out "
                 "resize_now and reboot",
-                str(bar.address),
+                str(region.address),
             )
-        differing.append((bar, size))
+        differing.append((region, size))
     return tuple(differing)
 
 
 def _resize(root: Root, write: AttributeWriter, bars: t.Iterable[tuple[WantedBar, int]]) -> None:
-    for bar, _before in bars:
-        attribute = f"/sys/bus/pci/devices/{bar.address}/resource{bar.bar}_resize"
+    for region, _before in bars:
+        attribute = f"/sys/bus/pci/devices/{region.address}/resource{region.number}_resize"
+        size = resizable_bar.format_bit(region.bit)
         try:
-            write(attribute, str(bar.bit))
+            write(attribute, str(region.bit))
         except OSError as exc:
             reason = exc.strerror or str(exc)
             raise HostStateError(
-                f"{bar} was not resized to {resizable_bar.format_bit(bar.bit)}, the kernel says: {reason}. The windows "
+                f"{region} was not resized to {size}, the kernel says: {reason}. The windows "
                 "of the bridges above it may be too small"
             ) from exc
-        after = resizable_bar.read_bars(root, str(bar.address))[bar.bar].size
-        if after != bar.size:
-            raise HostStateError(
-                f"{bar} has {resizable_bar.format_size(after)} after {resizable_bar.format_bit(bar.bit)} was written"
-            )
+        after = resizable_bar.read_bars(root, str(region.address))[region.number].size
+        if after != region.size:
+            raise HostStateError(f"{region} has {resizable_bar.format_size(after)} after {size} was written")
 
 
-def _bar_diff(bar: WantedBar, before: int) -> dict[str, t.Any]:
+def _bar_diff(region: WantedBar, before: int) -> dict[str, t.Any]:
     return _owned.text_diff(
-        str(bar), f"{resizable_bar.format_size(before)}\n", f"{resizable_bar.format_bit(bar.bit)}\n"
+        str(region), f"{resizable_bar.format_size(before)}\n", f"{resizable_bar.format_bit(region.bit)}\n"
     )
 
 
@@ -196,7 +195,7 @@ def _parameters(options: Options, facts: t.Mapping[str, t.Any]) -> list[dict[str
 def _reboot_required(
     options: Options, facts: t.Mapping[str, t.Any], resized: t.Collection[tuple[WantedBar, int]]
 ) -> bool:
-    done = {bar for bar, _before in resized}
+    done = {region for region, _before in resized}
     return (
         any(
             parameter.label in facts["running"] and not same_value(facts["running"][parameter.label], parameter.value)
@@ -204,6 +203,8 @@ def _reboot_required(
         )
         or (options.vendor_reset and not facts["vendor_reset_loaded"])
         or any(
-            facts["bars"][str(bar.address)][str(bar.bar)]["size"] != bar.size for bar in options.bars if bar not in done
+            facts["bars"][str(region.address)][str(region.number)]["size"] != region.size
+            for region in options.bars
+            if region not in done
         )
     )

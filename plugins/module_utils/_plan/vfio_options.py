@@ -156,8 +156,8 @@ def _bars(
             refusals.append(Refusal(str(functions[0].address), f"no function of '{name}' has a resizable BAR {number}"))
             continue
         bars += [WantedBar(one.address, one.identity, number, bit) for one in having or functions[:1]]
-    places = [(bar.address, bar.bar) for bar in bars]
-    twice = next((bar for bar in bars if places.count((bar.address, bar.bar)) > 1), None)
+    places = [(region.address, region.number) for region in bars]
+    twice = next((region for region in bars if places.count((region.address, region.number)) > 1), None)
     if twice is not None:
         refusals.append(Refusal(str(twice.address), f"vfio_resizable_bars names {twice} twice"))
     return bars, refusals
@@ -255,9 +255,9 @@ def _waiting(options: Options, facts: t.Mapping[str, t.Any]) -> t.Iterator[str]:
             yield MODPROBE_PATH
     if options.vendor_reset and not facts["vendor_reset_loaded"]:
         yield MODULES_LOAD_PATH
-    for bar in options.bars:
-        state = facts["bars"].get(str(bar.address), {}).get(str(bar.bar))
-        if state is not None and state["size"] != bar.size:
+    for region in options.bars:
+        state = facts["bars"].get(str(region.address), {}).get(str(region.number))
+        if state is not None and state["size"] != region.size:
             yield RULE_PATH
 
 
@@ -285,8 +285,8 @@ def _for_module(options: Options, wanted: t.Mapping[str, t.Any]) -> dict[str, t.
         "vendor_reset": options.vendor_reset,
         "kernel_has_amd_reset_patch": _switch(wanted, "kernel_has_amd_reset_patch"),
         "resizable_bars": [
-            {"address": str(bar.address), "bar": bar.bar, "size": resizable_bar.format_bit(bar.bit)}
-            for bar in options.bars
+            {"address": str(region.address), "bar": region.number, "size": resizable_bar.format_bit(region.bit)}
+            for region in options.bars
         ],
         "xorg_host_gpu": None
         if options.host_gpu is None

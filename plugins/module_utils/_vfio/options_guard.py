@@ -50,7 +50,7 @@ def judge(
         _unsafe_interrupts(options, interrupt_remapping),
         _vendor_reset(options, facts["modules"], patched_kernel),
         _blacklist(options, facts["modules"]),
-        *(_bar(bar, facts, kernel_release) for bar in options.bars),
+        *(_bar(region, facts, kernel_release) for region in options.bars),
     )
     return Findings(
         tuple(refusal for part in parts for refusal in part.refusals),
@@ -173,13 +173,13 @@ def _bar(wanted: WantedBar, facts: t.Mapping[str, t.Any], kernel_release: str) -
     if kernel_version(kernel_release) < resizable_bar.SINCE:
         reason = f"{wanted}: kernel {kernel_release} cannot resize BARs, Linux 6.1 and later can"
         return Findings(refusals=((device, reason),))
-    state = facts["bars"].get(device, {}).get(str(wanted.bar))
+    state = facts["bars"].get(device, {}).get(str(wanted.number))
     if state is None:
         return Findings(refusals=((device, f"{wanted} is not resizable: the kernel offers no sizes for it"),))
     if wanted.bit not in state["allowed"]:
         offered = ", ".join(resizable_bar.format_bit(bit) for bit in state["allowed"]) or "none"
         return Findings(refusals=((device, f"{wanted} cannot have {size}: the device offers {offered}"),))
-    message = facts["bar_messages"].get(f"{device} {wanted.bar}")
+    message = facts["bar_messages"].get(f"{device} {wanted.number}")
     if message is not None and state["size"] != wanted.size:
         reason = (
             f"{wanted} has {resizable_bar.format_size(state['size'])}, and {size} was tried in this boot: {message}"

@@ -87,12 +87,12 @@ def _bars(root: Root, run: Runner, asked: bool) -> dict[str, t.Any]:
         return {"bars": {}, "bar_messages": {}}
     found = {address: read_bars(root, address) for address in root.listdir(_DEVICES)}
     messages = {
-        f"{address} {bar}": message.rstrip()
-        for address, bar, message in _MESSAGE.findall(read_kernel_log(root, run).text)
+        f"{address} {number}": message.rstrip()
+        for address, number, message in _MESSAGE.findall(read_kernel_log(root, run).text)
     }
     return {
         "bars": {
-            address: {str(bar): state.to_json() for bar, state in bars.items()}
+            address: {str(number): state.to_json() for number, state in bars.items()}
             for address, bars in found.items()
             if bars
         },

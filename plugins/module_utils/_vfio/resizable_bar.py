@@ -46,15 +46,15 @@ class BarState:
 
 @dataclasses.dataclass(frozen=True)
 class WantedBar:
-    """BAR ``bar`` of one function at ``2^(bit+20)`` bytes."""
+    """BAR ``number`` of one function at ``2^(bit+20)`` bytes."""
 
     address: Address
     identity: Identity
-    bar: int
+    number: int
     bit: int
 
     def __str__(self) -> str:
-        return f"BAR {self.bar} of {self.address}"
+        return f"BAR {self.number} of {self.address}"
 
     @property
     def size(self) -> int:
@@ -99,10 +99,10 @@ def read_bars(root: Root, address: str) -> dict[int, BarState]:
     directory = f"/sys/bus/pci/devices/{address}"
     sizes = _sizes(root.read_text(f"{directory}/resource") or "")
     found = {}
-    for bar in BARS:
-        bitmap = root.read_word(f"{directory}/resource{bar}_resize")
+    for number in BARS:
+        bitmap = root.read_word(f"{directory}/resource{number}_resize")
         if bitmap is not None:
-            found[bar] = BarState(sizes.get(bar, 0), _bits(bitmap))
+            found[number] = BarState(sizes.get(number, 0), _bits(bitmap))
     return found
 
 
@@ -117,7 +117,7 @@ def _bits(bitmap: str) -> tuple[int, ...]:
 def _sizes(resource: str) -> dict[int, int]:
     """Lines of start, end and flags in hexadecimal, one per BAR; zeros where there is none."""
     ranges = ((int(start, 16), int(end, 16)) for start, end in _RANGE.findall(resource))
-    return {bar: end - start + 1 if end else 0 for bar, (start, end) in zip(BARS, ranges)}
+    return {number: end - start + 1 if end else 0 for number, (start, end) in zip(BARS, ranges)}
 
 
 def rule(bars: t.Iterable[WantedBar], script: str) -> str:
@@ -131,7 +131,7 @@ def rule(bars: t.Iterable[WantedBar], script: str) -> str:
         'SUBSYSTEM!="pci", GOTO="virtfleet_bars_end"',
         f'TEST!="{script}", GOTO="virtfleet_bars_end"',
     ]
-    for wanted in sorted(bars, key=lambda bar: (bar.address, bar.bar)):
+    for wanted in sorted(bars, key=lambda region: (region.address, region.number)):
         identity = wanted.identity
         ids = (
             ("vendor", identity.vendor_id),
@@ -140,7 +140,7 @@ def rule(bars: t.Iterable[WantedBar], script: str) -> str:
             ("subsystem_device", identity.subsystem_device_id),
         )
         conditions = "".join(f', ATTR{{{name}}}=="0x{digits}"' for name, digits in ids)
-        command = f"{script} {wanted.address} {wanted.bar} {wanted.bit}"
+        command = f"{script} {wanted.address} {wanted.number} {wanted.bit}"
         lines.append(f'KERNEL=="{wanted.address}"{conditions}, RUN+="{command}"')
     lines.append('LABEL="virtfleet_bars_end"')
     return "\n".join(lines) + "\n"

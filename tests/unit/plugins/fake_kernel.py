@@ -170,13 +170,13 @@ class FakeKernel(HostTree):
         self.load(wanted)
         return CommandResult(tuple(argv), 0, "", "")
 
-    def _resize(self, address: str, bar: int, bit: int) -> None:
+    def _resize(self, address: str, number: int, bit: int) -> None:
         directory = self._directory(address)
         if (directory / "driver").is_symlink():
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         lines = (directory / "resource").read_text().splitlines()
         start = 8 << 32
-        lines[bar] = f"{start:#018x} {start + (1 << (bit + 20)) - 1:#018x} 0x000000000014220c"
+        lines[number] = f"{start:#018x} {start + (1 << (bit + 20)) - 1:#018x} 0x000000000014220c"
         (directory / "resource").write_text("\n".join(lines) + "\n")
 
     def _directory(self, address: str) -> Path:
