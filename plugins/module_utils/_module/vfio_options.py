@@ -27,7 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import resizable_bar
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import same_value
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     OWNER,
     PARAMETERS,

@@ -26,7 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import select
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_list, as_mapping
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import resizable_bar
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import same_value
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     MODPROBE_PATH,
     MODULES_LOAD_PATH,

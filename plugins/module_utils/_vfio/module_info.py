@@ -20,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.i
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.kernel_modules import needed_modules
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import module_name
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import module_name
 
 MODULE = "module"
 BUILTIN = "builtin"

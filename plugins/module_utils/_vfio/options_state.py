@@ -16,7 +16,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import read_directives
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import read_directives
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.module_info import (
     is_loaded,
     read_modules,
