@@ -27,6 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt imp
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov import state as sriov_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import options_state as vfio_options_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import state as vfio_state
 
 
@@ -41,6 +42,7 @@ class ReadState(t.Protocol):
 READERS: t.Final[t.Mapping[str, ReadState]] = {
     "sriov": sriov_state.read_state,
     "vfio": vfio_state.read_state,
+    "vfio_options": vfio_options_state.read_state,
     "hugepages": pages.read_state,
     "cpu_isolation": cpu_state.read_state,
     "kernel_arguments": machine.read_state,
@@ -52,7 +54,7 @@ READERS: t.Final[t.Mapping[str, ReadState]] = {
 # Components that need another one's facts to decide.
 _ALSO_READ: t.Final[t.Mapping[str, tuple[str, ...]]] = {
     "libvirt_domains": ("cpu_isolation",),
-    "initramfs": ("vfio",),
+    "initramfs": ("vfio", "vfio_options"),
 }
 
 

@@ -35,6 +35,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.hos
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pages import read_free_pages, shortage
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.resolve import read_capabilities, resolve
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.rom_files import judge_rom_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import DomainSpec, PciHostdev
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.units import format_size
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.xml import Wanted, build
@@ -200,7 +201,9 @@ def judge_hostdevs(conn: t.Any, root: Root, name: str, devices: t.Sequence[PciHo
     others = claims(all_snapshots(conn), except_for=name)
     addresses = [str(device.address) for device in devices]
     functions = read_functions(root, dict.fromkeys((*addresses, *(claim.address for claim in others))))
-    refusals = judge_devices(devices, functions, others) or (judge_start(devices, functions) if starts else ())
+    refusals = (*judge_devices(devices, functions, others), *judge_rom_files(root, devices)) or (
+        judge_start(devices, functions) if starts else ()
+    )
     if refusals:
         raise _joined(refusals)
 

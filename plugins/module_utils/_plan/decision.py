@@ -26,6 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
     libvirt_host,
     sriov,
     vfio,
+    vfio_options,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.command_line import line_refusals
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
@@ -56,6 +57,7 @@ COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
     "iommu": iommu.decide,
     "sriov": sriov.decide,
     "vfio": vfio.decide,
+    "vfio_options": vfio_options.decide,
     "hugepages": hugepages.decide,
     "cpu_isolation": cpu_isolation.decide,
     "kernel_arguments": kernel_arguments.decide,

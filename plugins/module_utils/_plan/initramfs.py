@@ -21,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.p
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio, vfio_options
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
     HostState,
@@ -44,7 +44,7 @@ def _held_devices(host: HostState, selected: t.Mapping[str, tuple[Device, ...]])
     return vfio.target_files(vfio.boot_target(host, selected))
 
 
-PROVIDERS: t.Final[tuple[TargetFiles, ...]] = (_held_devices,)
+PROVIDERS: t.Final[tuple[TargetFiles, ...]] = (_held_devices, vfio_options.target_files)
 
 
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:

@@ -364,6 +364,7 @@ def _judge_devices(
     devices = spec.devices or ()
     functions = {str(device.address): Function.from_device(device) for device in host.devices}
     others = [Claim(**claim) for claim in facts["claims"] if claim["domain"] != request.name]
+    found.warnings.extend(_changed_roms(request, host, devices))
     refused = judge_devices(devices, functions, others)
     found.refusals.extend(Refusal(exc.device, exc.reason, exc.allow) for exc in refused)
     if refused or (existing is not None and existing.active):
@@ -376,6 +377,17 @@ def _judge_devices(
         if lacking is not None:
             reasons.append(lacking)
     return reasons
+
+
+def _changed_roms(request: Request, host: HostState, devices: t.Iterable[PciHostdev]) -> t.Iterator[str]:
+    boot_displays = {device.address for device in host.devices if device.boot_vga}
+    for device in devices:
+        if device.address in boot_displays and device.rom_file is None and device.rom_bar is not False:
+            yield (
+                f"domain '{request.name}': {device.address} is the display that the firmware started with, and it may "
+                "have changed the ROM that the guest gets. If the guest shows nothing, give it an unchanged copy as "
+                "rom_file (module pci_rom), or start the host with another display"
+            )
 
 
 def _needed_by_host(request: Request, host: HostState, devices: t.Sequence[PciHostdev]) -> t.Iterator[Refusal]:

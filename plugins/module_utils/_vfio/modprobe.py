@@ -25,13 +25,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.early_script import MANAGED
 
 MODPROBE_PATH = "/etc/modprobe.d/virtfleet-vfio.conf"
-MODPROBE_DIRECTORIES = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d")
 PARAMETER = "vfio-pci.ids"
 
 # The module of several packagings (nvidia_current, nvidia_open); nvidiafb is a framebuffer of the kernel.
 _NVIDIA = re.compile(r"nvidia(_.+)?")
-# The driver is spelled with either in files, and an option's line may be continued (modprobe.d(5)).
-_OPTIONS = re.compile(r"^\s*options\s+vfio[-_]pci\s(?:.*\s)?ids=(\S+)", re.MULTILINE)
 
 
 def ids_of(entries: t.Iterable[Identity]) -> tuple[str, ...]:
@@ -58,11 +55,6 @@ def _own_modules(devices: t.Iterable[Device]) -> t.Iterator[str]:
         if device.class_code.startswith(BASE_CLASS_DISPLAY):
             # NVIDIA's own driver does without drm; every other one is loaded after it.
             yield "nvidia" if any(_NVIDIA.fullmatch(module) for module in modules) else "drm"
-
-
-def ids_in_options(text: str) -> tuple[str, ...]:
-    """The values of ``ids`` that a file of modprobe.d has for vfio-pci."""
-    return tuple(_OPTIONS.findall(text.replace("\\\n", " ")))
 
 
 def ids_on_line(arguments: t.Sequence[str]) -> tuple[str, ...]:

@@ -15,17 +15,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import read_directives
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import (
     DIRECTORY,
     driverctl_installed,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, boot_files
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import (
-    MODPROBE_DIRECTORIES,
-    MODPROBE_PATH,
-    ids_in_options,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import MODPROBE_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import DRIVERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH, Table
 
@@ -55,12 +52,9 @@ def read_state(root: Root, _run: Runner, ledger: Ledger, wanted: t.Mapping[str, 
 
 def foreign_ids(root: Root) -> dict[str, list[str]]:
     """The files of modprobe.d other than ours that give vfio-pci ids, with those."""
-    found = {}
-    for directory in MODPROBE_DIRECTORIES:
-        for name in root.listdir(directory):
-            path = f"{directory}/{name}"
-            if name.endswith(".conf") and path != MODPROBE_PATH:
-                ids = ids_in_options(root.read_text(path) or "")
-                if ids:
-                    found[path] = list(ids)
+    found: dict[str, list[str]] = {}
+    for directive in read_directives(root):
+        ids = directive.parameters.get("ids") if directive.module == "vfio_pci" else None
+        if ids is not None and directive.path != MODPROBE_PATH:
+            found.setdefault(directive.path, []).append(ids)
     return found

@@ -152,6 +152,8 @@ class FakeKernel(HostTree):
             self._unbind(value, Path(path).parent.name)
         elif name == "bind":
             self._bind(value, Path(path).parent.name)
+        elif name.endswith("_resize"):
+            self._resize(Path(path).parent.name, int(name[len("resource")]), int(value))
         else:
             raise AssertionError(f"nothing writes to {path}")
 
@@ -169,6 +171,15 @@ class FakeKernel(HostTree):
             return CommandResult(tuple(argv), 1, "", f"modprobe: FATAL: Module {wanted} not found.")
         self.load(wanted)
         return CommandResult(tuple(argv), 0, "", "")
+
+    def _resize(self, address: str, number: int, bit: int) -> None:
+        directory = self._directory(address)
+        if (directory / "driver").is_symlink():
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        lines = (directory / "resource").read_text().splitlines()
+        start = 8 << 32
+        lines[number] = f"{start:#018x} {start + (1 << (bit + 20)) - 1:#018x} 0x000000000014220c"
+        (directory / "resource").write_text("\n".join(lines) + "\n")
 
     def _directory(self, address: str) -> Path:
         return (self.base / f"sys/bus/pci/devices/{address}").resolve()

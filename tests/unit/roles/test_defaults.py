@@ -24,6 +24,9 @@ PASSTHROUGH = "ansible_collections.virtfleet.passthrough.plugins"
 ROLES = Path(__file__).parents[3] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir())
 
+# The role of a component that has none of its own name; its options carry the role's prefix.
+ROLE_OF = {"vfio_options": "vfio"}
+
 # Options of the plan that the role does not offer. A kernel left out would boot without the held devices.
 ONLY_IN_THE_PLAN = {"initramfs": {"kernels"}}
 
@@ -62,9 +65,11 @@ def test_a_roles_variables_carry_its_name(role: str) -> None:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_components_role_has_the_plans_defaults(component: str) -> None:
     # Without a value an option is left to the host: the role documents it and sets nothing.
-    said = {f"{component}_{name}": value for name, value in planned(component).items() if value is not None}
-    assert (load(component, "defaults/main.yml") or {}) == said
-    assert {f"{component}_{name}" for name in planned(component)} <= set(options(component))
+    role = ROLE_OF.get(component, component)
+    others = [name for name in COMPONENTS if ROLE_OF.get(name, name) == role]
+    said = {f"{role}_{name}": value for one in others for name, value in planned(one).items() if value is not None}
+    assert (load(role, "defaults/main.yml") or {}) == said
+    assert {f"{role}_{name}" for name in planned(component)} <= set(options(role))
 
 
 @pytest.mark.parametrize("name", ["hugepages", "initramfs"])

@@ -77,6 +77,7 @@ def judged(
         ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
         facts={
             "vfio": vfio,
+            "vfio_options": {"managed": False, "files": {}},
             "initramfs": {
                 "generator": generator,
                 "images": list(images),

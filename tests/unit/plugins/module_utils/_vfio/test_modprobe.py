@@ -13,7 +13,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import (
     MODPROBE_PATH,
     ids_argument,
-    ids_in_options,
     ids_on_line,
     modprobe_file,
 )
@@ -60,22 +59,6 @@ def test_other_devices_wait_for_their_own_drivers_only() -> None:
     assert lines(device(SOUND, "0403", "snd_hda_intel"))[1:] == ["softdep snd_hda_intel pre: vfio-pci"]
     # The module that has the alias counts, and not the driver in it: xhci_hcd is the driver, xhci_pci the module.
     assert lines(device(SOUND, "0c03", "xhci_pci", native="xhci_hcd"))[1:] == ["softdep xhci_pci pre: vfio-pci"]
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("options vfio-pci ids=10de:13c2,10de:0fbb\n", ("10de:13c2,10de:0fbb",)),
-        ("# options vfio-pci ids=10de:13c2\n", ()),
-        ("  options vfio_pci disable_vga=1 ids=10de:13c2 disable_idle_d3=1\n", ("10de:13c2",)),
-        ("options vfio-pci \\\n  ids=10de:13c2\n", ("10de:13c2",)),
-        ("options vfio-pci disable_vga=1\n", ()),
-        ("options vfio-pci-core ids=1\noptions igb ids=2\n", ()),
-        ("options vfio-pci other_ids=1\n", ()),
-    ],
-)
-def test_ids_of_somebody_else(text: str, found: tuple[str, ...]) -> None:
-    assert ids_in_options(text) == found
 
 
 def test_ids_on_a_command_line() -> None:

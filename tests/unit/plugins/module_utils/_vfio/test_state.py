@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import SCRIPT_PATH
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import read_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import foreign_ids, read_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 from tests.unit.plugins.fake_kernel import FakeKernel
 
@@ -46,3 +47,24 @@ def test_one_read_without_any_program(tmp_path: Path) -> None:
     assert facts["generators"] == ["initramfs-tools"]
     assert kernel.commands == []
     assert not read_state(kernel.root, kernel.run, Ledger(), {})["managed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("options vfio-pci ids=10de:13c2,10de:0fbb\n", ["10de:13c2,10de:0fbb"]),
+        ("# options vfio-pci ids=10de:13c2\n", None),
+        ("  options vfio_pci disable_vga=1 ids=10de:13c2 disable_idle_d3=1\n", ["10de:13c2"]),
+        ("options vfio-pci \\\n  ids=10de:13c2\n", ["10de:13c2"]),
+        ("options vfio-pci ids=10de:1\noptions vfio_pci ids=10de:2\n", ["10de:1", "10de:2"]),
+        ("options vfio-pci disable_vga=1\n", None),
+        ("options vfio-pci-core ids=1\noptions igb ids=2\n", None),
+        ("options vfio-pci other_ids=1\n", None),
+    ],
+)
+def test_ids_of_somebody_else(tmp_path: Path, text: str, found: list[str] | None) -> None:
+    directory = tmp_path / "etc/modprobe.d"
+    directory.mkdir(parents=True)
+    (directory / "vfio.conf").write_text(text)
+    (directory / "virtfleet-vfio.conf").write_text("options vfio-pci ids=8086:10d3\n")
+    assert foreign_ids(Root(str(tmp_path))) == ({} if found is None else {"/etc/modprobe.d/vfio.conf": found})
