@@ -174,7 +174,7 @@ class Proof:
         fill_esp(self.host)
         failed = self.modules.run("kernel_cmdline", owner=OWNER, args=list(OTHER_ARGUMENTS))
         empty_esp(self.host)
-        if not failed.get("failed"):
+        if not failed["failed"]:
             raise StepFailedError(f"the change went well: {failed}")
         print(f"    {failed['msg']}")
         expected.check_same("after the failure", before, boot_files(self.host))

@@ -46,7 +46,7 @@ class Modules:
 
     def succeed(self, module: str, *switches: str, **arguments: object) -> dict[str, Any]:
         result = self.run(module, *switches, **arguments)
-        if result.get("failed") or result.get("unreachable"):
+        if result["failed"]:
             raise StepFailedError(f"{module} failed: {result.get('msg', result)}")
         return result
 

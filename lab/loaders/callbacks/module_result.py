@@ -32,14 +32,16 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._write(result)
+        self._write(result, failed=False)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         del ignore_errors
-        self._write(result)
+        self._write(result, failed=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._write(result)
+        self._write(result, failed=True)
 
-    def _write(self, result: Any) -> None:
-        Path(os.environ["LAB_MODULE_RESULT"]).write_text(json.dumps(result._result), encoding="utf-8")
+    def _write(self, result: Any, failed: bool) -> None:
+        # What a callback is given does not say whether it failed.
+        text = json.dumps({**result._result, "failed": failed})
+        Path(os.environ["LAB_MODULE_RESULT"]).write_text(text, encoding="utf-8")
