@@ -56,8 +56,10 @@ class Modules:
         inventory.write_text("---\n" + yaml.safe_dump(hosts, width=1000), encoding="utf-8")
         written.unlink(missing_ok=True)
         command = ["ansible", self.host.name, "-i", str(inventory), "-m", f"{_COLLECTION}.{module}"]
+        # An empty mapping would be taken for free text.
+        command += ["-a", json.dumps(arguments)] if arguments else []
         done = subprocess.run(
-            [*command, "-a", json.dumps(arguments), *switches],
+            [*command, *switches],
             cwd=REPOSITORY,
             env=_environment(written),
             stdin=subprocess.DEVNULL,

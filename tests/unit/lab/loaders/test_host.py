@@ -48,6 +48,10 @@ def test_a_failure_is_one(modules: Modules) -> None:
         modules.succeed("kernel_cmdline_info", root="/nonexistent")
 
 
+def test_no_arguments_are_no_free_text(modules: Modules) -> None:
+    assert "raw params" not in str(modules.run("kernel_cmdline_info").get("msg"))
+
+
 def test_without_a_result_ansibles_words_are_shown(modules: Modules) -> None:
     with pytest.raises(StepFailedError, match="gave no result"):
         modules.run("kernel_cmdline_info", "--no-such-switch")
