@@ -42,6 +42,10 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 demo: setup ## The main job on a virtual host: 6 min on two quiet cores, image cached; twice that on busy ones
 	@$(WITH_VENV) python -m lab.demo
 
+.PHONY: lab-loaders
+lab-loaders: setup ## Kernel arguments on every boot loader of the lab, through reboots (FLAVOUR=debian13-unified)
+	@$(WITH_VENV) python -m lab.loaders $(addprefix --flavour ,$(FLAVOUR))
+
 .PHONY: fuzz-iommu
 fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
 	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))
@@ -51,7 +55,7 @@ benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios
 	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)
 
 .PHONY: lab-image
-lab-image: setup ## Build the lab's host image, cached by the hash of its recipe (some minutes)
+lab-image: setup ## Build the lab's host images, cached by the hash of its recipe (some minutes)
 	@$(WITH_VENV) python -m lab build $(FLAVOUR)
 
 .PHONY: molecule-container

@@ -35,11 +35,6 @@ _ALIGN = 2**20
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def path_of(flavour: str) -> Path:
-    """Give where the image of a flavour is or would be."""
-    return image_cache() / _recipe(flavour, keys()).image_name
-
-
 def ensure(flavour: str) -> Path:
     """Give the image of a flavour, built if the recipe has changed or it is the first time."""
     pair = keys()
@@ -69,7 +64,7 @@ def _build(recipe: Recipe, pair: Keys, image: Path) -> None:
     _remove_leftovers(recipe.flavour)
     require_space(what, image_cache(), 5)
     say(f"{what} ({recipe.suite}): usually 80 to 150 s, once per recipe; log: {log}")
-    work = Path(tempfile.mkdtemp(prefix=f"build-{recipe.flavour}-", dir=image_cache()))
+    work = Path(tempfile.mkdtemp(prefix=_work_prefix(recipe.flavour), dir=image_cache()))
     try:
         # mkdtemp's 0700 would keep apt's own unprivileged user out of the tree.
         work.chmod(0o755)
@@ -89,16 +84,26 @@ def _build(recipe: Recipe, pair: Keys, image: Path) -> None:
         packed.rename(image)
     finally:
         _remove(work)
-    for old in image_cache().glob(f"{recipe.flavour}-*.qcow2"):
-        if old != image:
-            # Hosts that still run on it keep it open; they cannot be powered on again.
-            old.unlink(missing_ok=True)
+    for old in predecessors(image):
+        # Hosts that still run on it keep it open; they cannot be powered on again.
+        old.unlink(missing_ok=True)
     say(f"{what}: {image}")
+
+
+def predecessors(image: Path) -> list[Path]:
+    """Give the other images of the same flavour; one flavour's name may begin with another's."""
+    flavour = image.name.rpartition("-")[0]
+    return [path for path in image.parent.glob("*.qcow2") if path.name.rpartition("-")[0] == flavour and path != image]
+
+
+def _work_prefix(flavour: str) -> str:
+    # No flavour has a dot in its name, so one's prefix never is another's.
+    return f"build-{flavour}."
 
 
 def _remove_leftovers(flavour: str) -> None:
     # Of builds that were killed: the caller holds the flavour's lock, so none of them lives.
-    for left in image_cache().glob(f"build-{flavour}-*"):
+    for left in image_cache().glob(f"{_work_prefix(flavour)}*"):
         _remove(left)
 
 
@@ -128,7 +133,7 @@ def _install(recipe: Recipe, pair: Keys, tree: Path, work: Path, log: Path) -> N
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in excluded),
         # Before the packages, so that the initramfs is generated once, with these settings.
         f"--essential-hook=tar-in {overlay} /",
-        f"--customize-hook={IMAGES / 'fetch-busybox.sh'}",
+        *(f"--customize-hook={script}" for script in recipes.fetch_scripts()),
         recipe.suite,
         tree,
         *sources,
@@ -149,7 +154,7 @@ def _write_overlay(recipe: Recipe, pair: Keys, target: Path) -> None:
         "etc/ssh/ssh_host_ed25519_key": (pair.host.read_text(encoding="ascii"), 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{pair.host_public} lab\n", 0o644),
         # A machine-id that is there already: the first boot need not be a first boot.
-        "etc/machine-id": (recipe.identifier("machine").replace("-", "") + "\n", 0o444),
+        "etc/machine-id": (f"{_machine_id(recipe)}\n", 0o444),
         # nofail: what a login needs does not wait for the ESP.
         "etc/fstab": (
             f"UUID={root_uuid} / ext4 errors=remount-ro 0 1\nUUID={esp_uuid} /boot/efi vfat umask=0077,nofail 0 0\n",
@@ -185,23 +190,20 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None
 
 
 def _finish(recipe: Recipe, tree: Path, log: Path) -> None:
-    script = tree / "finish.sh"
-    shutil.copy(IMAGES / "finish.sh", script)
+    # Nothing is mounted in the tree: /sys, /proc and /dev are plain directories there.
     env = {
         "PATH": _SYSTEM_PATH,
         "LC_ALL": "C",
         "ROOT_UUID": recipe.identifier("root"),
+        "MACHINE_ID": _machine_id(recipe),
         "MASKED": " ".join(recipe.masked_units),
         "DISABLED": " ".join(recipe.disabled_units),
         "UNUSED_HOOKS": " ".join(recipe.unused_hooks),
     }
-    run(
-        "image: boot loader, services, demo guest",
-        ["chroot", tree, "/bin/sh", "/finish.sh"],
-        log=log,
-        limit=300,
-        env=env,
-    )
+    script = tree / "finish.sh"
+    for source in recipe.finish_scripts():
+        shutil.copy(source, script)
+        run(f"image: {source.stem}", ["chroot", tree, "/bin/sh", "/finish.sh"], log=log, limit=300, env=env)
     script.unlink()
     # Only now: mmdebstrap keeps these two for itself while it works.
     (tree / "etc/hostname").write_text("lab\n", encoding="ascii")
@@ -218,9 +220,11 @@ def _assemble(recipe: Recipe, tree: Path, raw: Path, work: Path, log: Path) -> N
         handle.truncate(recipe.esp_bytes)
     serial = _fat_identifier(recipe).replace("-", "")
     run("image: ESP", ["mkfs.vfat", "-F", "32", "-i", serial, esp], log=log, limit=60)
-    content = tree / "boot/efi/EFI"
-    run("image: ESP content", ["mcopy", "-s", "-i", esp, content, "::/"], log=log, limit=60)
-    shutil.rmtree(content)
+    mount_point = tree / "boot/efi"
+    content = sorted(mount_point.iterdir())
+    run("image: ESP content", ["mcopy", "-s", "-i", esp, *content, "::/"], log=log, limit=60)
+    shutil.rmtree(mount_point)
+    mount_point.mkdir()
 
     with raw.open("wb") as handle:
         handle.truncate(recipe.disk_bytes)
@@ -262,6 +266,10 @@ def _assemble(recipe: Recipe, tree: Path, raw: Path, work: Path, log: Path) -> N
         limit=300,
         cause="no disk space",
     )
+
+
+def _machine_id(recipe: Recipe) -> str:
+    return recipe.identifier("machine").replace("-", "")
 
 
 def _fat_identifier(recipe: Recipe) -> str:

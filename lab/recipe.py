@@ -31,6 +31,7 @@ _KEYS = {
     "masked_units",
     "disabled_units",
     "unused_hooks",
+    "finish",
 }
 
 
@@ -45,6 +46,7 @@ class Recipe:
     masked_units: tuple[str, ...]
     disabled_units: tuple[str, ...]
     unused_hooks: tuple[str, ...]
+    finish: tuple[str, ...]
     disk_bytes: int
     esp_bytes: int
     mirror: str
@@ -58,6 +60,10 @@ class Recipe:
     def identifier(self, purpose: str) -> str:
         """Give a UUID that is the same for the same recipe."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.flavour}/{self.digest}/{purpose}"))
+
+    def finish_scripts(self) -> list[Path]:
+        """Give the scripts that run inside the tree, in their order."""
+        return [_finish_script(step) for step in self.finish]
 
     def overlay_files(self) -> Iterator[tuple[str, Path]]:
         """Give (path in the image, source file) for every file to copy in."""
@@ -87,9 +93,9 @@ def load(flavour: str, public_keys: str) -> Recipe:
     common = _read(IMAGES / "common.yml")
     own = _read(IMAGES / f"{flavour}.yml")
     merged: dict[str, object] = {**common, **own}
-    for key in ("packages", "masked_units", "disabled_units", "unused_hooks"):
+    for key in ("packages", "masked_units", "disabled_units", "unused_hooks", "finish"):
         merged[key] = [*_strings(common, key), *_strings(own, key)]
-    overlays = tuple(_strings(merged, "overlays"))
+    overlays, finish = tuple(_strings(merged, "overlays")), tuple(_strings(merged, "finish"))
     mirror, security = mirrors()
     return Recipe(
         flavour=flavour,
@@ -99,11 +105,12 @@ def load(flavour: str, public_keys: str) -> Recipe:
         masked_units=tuple(_strings(merged, "masked_units")),
         disabled_units=tuple(_strings(merged, "disabled_units")),
         unused_hooks=tuple(_strings(merged, "unused_hooks")),
+        finish=finish,
         disk_bytes=_bytes(str(merged["disk_size"])),
         esp_bytes=_bytes(str(merged["esp_size"])),
         mirror=mirror,
         security_mirror=security,
-        digest=_digest(flavour, overlays, public_keys),
+        digest=_digest(flavour, overlays, finish, public_keys),
     )
 
 
@@ -130,15 +137,27 @@ def _bytes(text: str) -> int:
     return int(text[:-1]) * _SIZE[text[-1]]
 
 
+def fetch_scripts() -> list[Path]:
+    """Give the hooks that run while the package manager can still reach the mirror."""
+    return sorted((IMAGES / "fetch.d").glob("*.sh"))
+
+
+def _finish_script(step: str) -> Path:
+    script = IMAGES / "finish.d" / f"{step}.sh"
+    if not script.is_file():
+        raise LabError(f"{script}: no such file", cause="a wrong name under `finish`")
+    return script
+
+
 def _files(base: Path) -> list[Path]:
     if not base.is_dir():
         raise LabError(f"{base}: no such directory", cause="a wrong name under `overlays`")
     return sorted(path for path in base.rglob("*") if path.is_file())
 
 
-def _digest(flavour: str, overlays: tuple[str, ...], public_keys: str) -> str:
+def _digest(flavour: str, overlays: tuple[str, ...], finish: tuple[str, ...], public_keys: str) -> str:
     # The mirror is left out on purpose: another mirror of the same archive, the same image.
-    inputs = [IMAGES / "common.yml", IMAGES / f"{flavour}.yml", *sorted(IMAGES.glob("*.sh"))]
+    inputs = [IMAGES / "common.yml", IMAGES / f"{flavour}.yml", *fetch_scripts(), *map(_finish_script, finish)]
     for overlay in (*overlays, "guest"):
         inputs += _files(IMAGES / "files" / overlay)
     total = hashlib.sha256(public_keys.encode())

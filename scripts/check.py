@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 PLAN_REPORT = "tests/integration/test_plan_report.py"
+# GRUB boots the hosts of the other checks.
+LOADER_FLAVOURS = ("debian13-systemd-boot", "debian13-unified")
 HOST_TESTS = ("tests/unit/plugins/modules", "tests/unit/plugins/module_utils")
 
 Command = Sequence[str | Path]
@@ -174,13 +176,20 @@ def heavy_checks() -> list[Check]:
         target("molecule-container", "Molecule: container scenario", "2 min", 1200),
         target("molecule-vm", "Molecule: VM scenario, Debian 13", "10 min", 2400),
         target("fuzz-iommu", "IOMMU groups of random PCI topologies, as predicted", "1 min, cold 2 min", 900, "N=8"),
+        target(
+            "lab-loaders",
+            "kernel arguments on virtual hosts: systemd-boot, unified kernel images",
+            "9 min",
+            2400,
+            f"FLAVOUR={' '.join(LOADER_FLAVOURS)}",
+        ),
         target("demo", "the main job on a virtual host", "6 min", 1800),
     ]
 
 
 def lab_image() -> Check:
     return Check(
-        "lab-image", "the lab's host image", "5 s, cold 5 min", [["make", "--no-print-directory", "lab-image"]]
+        "lab-image", "the lab's host images", "5 s, cold 8 min", [["make", "--no-print-directory", "lab-image"]]
     )
 
 

@@ -11,9 +11,10 @@ import signal
 import sys
 
 from lab import image, machine
-from lab.demo.steps import Playbooks, StepFailedError, differences, driver_of, guest_devices, manifest, step
+from lab.demo.steps import Playbooks, driver_of, guest_devices
 from lab.errors import LabError
 from lab.machine import Host
+from lab.steps import StepFailedError, differences, manifest, step
 
 GIVEN = "0000:01:00.0"
 TWIN = "0000:02:00.0"

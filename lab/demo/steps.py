@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demonstration's steps, and the error that names the one that failed."""
+"""The demonstration's steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,26 +20,11 @@ import yaml
 
 from lab.machine import Host
 from lab.paths import REPOSITORY
+from lab.steps import StepFailedError
 
 HERE = Path(__file__).resolve().parent
 GROUP = "passthrough_hosts"
 CONSOLE_LOG = "/var/log/libvirt/qemu/demo-console.log"
-
-
-class StepFailedError(Exception):
-    """A step did not come out as it must."""
-
-
-@contextmanager
-def step(number: str, what: str, usual: str) -> Iterator[None]:
-    """Say what begins and how long it usually takes; name the step when it fails."""
-    print(f"\n=== {number}  {what} (usually {usual})", flush=True)
-    begun = time.monotonic()
-    try:
-        yield
-    except StepFailedError as error:
-        raise StepFailedError(f"step {number}, {what}: {error}") from None
-    print(f"=== {number}  done in {time.monotonic() - begun:.0f} s", flush=True)
 
 
 @dataclass(frozen=True)
@@ -100,27 +84,6 @@ def _environment(report: Path) -> Mapping[str, str]:
 
 def driver_of(host: Host, address: str) -> str:
     return host.ssh(f"basename $(readlink /sys/bus/pci/devices/{address}/driver)").strip()
-
-
-def manifest(host: Host) -> dict[str, str]:
-    """What lies on the host, see ``manifest.py``."""
-    script = (HERE / "manifest.py").read_text(encoding="utf-8")
-    found: dict[str, str] = json.loads(host.ssh(f"python3 -c '{_quoted(script)}'", limit=300))
-    return found
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "'\\''")
-
-
-def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Paths that came, went or changed."""
-    marks = {(True, False): "gone", (False, True): "new", (True, True): "changed"}
-    return [
-        f"{marks[path in before, path in after]}: {path}"
-        for path in sorted({*before, *after})
-        if before.get(path) != after.get(path)
-    ]
 
 
 _GUEST_LINE = re.compile(r"GUEST-PCI (\S+) (\S+) driver=(\S+) mac=(\S+)")

@@ -13,7 +13,8 @@ import pytest
 
 from lab.demo import __main__ as demo
 from lab.demo import steps
-from lab.demo.steps import Report, StepFailedError, differences
+from lab.demo.steps import Report
+from lab.steps import StepFailedError, differences
 
 GUEST = "GUEST-PCI 0000:02:00.0 8086:10d3 driver=e1000e mac=52:54:00:aa:00:10\nGUEST-READY\n"
 

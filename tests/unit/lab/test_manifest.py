@@ -4,7 +4,12 @@
 
 from __future__ import annotations
 
-from lab.demo.manifest import listed_names
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.manifest import listed_names, main
 
 # As lsinitrd of dracut 106 prints it, shortened.
 REPORT = b"""\
@@ -29,3 +34,19 @@ def test_only_names_are_taken_from_a_listing_and_no_dates() -> None:
     assert listed_names(REPORT) == [b".", b"dev/console", b"bin -> usr/bin", b"etc/a b"]
     later = REPORT.replace(b"18:35", b"19:02").replace(b"Nov 20", b"Dec  1")
     assert listed_names(later) == listed_names(REPORT)
+
+
+def test_asked_for_directories_every_file_counts_by_its_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look() -> dict[str, str]:
+        main([str(tmp_path)])
+        found: dict[str, str] = json.loads(capsys.readouterr().out)
+        return found
+
+    image = tmp_path / "initrd.img-6.1.0"
+    image.write_bytes(b"one")
+    before = look()
+    assert list(before) == [str(image)]
+    image.write_bytes(b"two")
+    assert look() != before

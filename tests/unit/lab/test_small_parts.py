@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import console, paths, progress, recipe
+from lab import console, image, paths, progress, recipe
 from lab.errors import LabError
 from lab.process import Process
 
@@ -66,6 +67,43 @@ def test_recipe_is_named_by_its_content(flavour: str) -> None:
     assert one.digest != other.digest
     assert one.image_name == f"{flavour}-{one.digest}.qcow2"
     assert one.identifier("root") != one.identifier("disk")
+
+
+@pytest.mark.parametrize("directory", ["finish.d", "fetch.d"])
+def test_a_script_that_changes_makes_another_image(
+    directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "images"
+    shutil.copytree(paths.IMAGES, copy)
+    monkeypatch.setattr(recipe, "IMAGES", copy)
+    monkeypatch.setattr(recipe, "HERE", tmp_path)
+    shutil.copy(paths.HERE / "image.py", tmp_path)
+    before = {flavour: recipe.load(flavour, "").digest for flavour in recipe.flavours()}
+    script = next(path for path in sorted((copy / directory).iterdir()) if path.stem in ("services", "busybox"))
+    script.write_text(script.read_text(encoding="utf-8") + "true\n", encoding="utf-8")
+    after = {flavour: recipe.load(flavour, "").digest for flavour in recipe.flavours()}
+    assert not set(before.values()) & set(after.values())
+
+
+def test_a_boot_loaders_script_makes_no_other_image_of_another_boot_loader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "images"
+    shutil.copytree(paths.IMAGES, copy)
+    monkeypatch.setattr(recipe, "IMAGES", copy)
+    monkeypatch.setattr(recipe, "HERE", tmp_path)
+    shutil.copy(paths.HERE / "image.py", tmp_path)
+    before = recipe.load("debian13", "").digest
+    (copy / "finish.d/systemd-boot.sh").write_text("true\n", encoding="utf-8")
+    assert recipe.load("debian13", "").digest == before
+
+
+def test_a_flavour_whose_name_begins_with_anothers_keeps_its_image(tmp_path: Path) -> None:
+    names = ("debian13-0123456789ab", "debian13-ba9876543210", "debian13-unified-0123456789ab")
+    for name in names:
+        (tmp_path / f"{name}.qcow2").touch()
+    assert image.predecessors(tmp_path / f"{names[0]}.qcow2") == [tmp_path / f"{names[1]}.qcow2"]
+    assert image.predecessors(tmp_path / f"{names[2]}.qcow2") == []
 
 
 def test_mirror_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
