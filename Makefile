@@ -42,6 +42,10 @@ test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, 
 demo: setup ## The main job on a virtual host: 6 min on two quiet cores, image cached; twice that on busy ones
 	@$(WITH_VENV) python -m lab.demo
 
+.PHONY: lab-binding
+lab-binding: setup ## Early binding on a virtual host, through a hardware change and back (FLAVOUR=debian13)
+	@$(WITH_VENV) python -m lab.binding $(addprefix --flavour ,$(FLAVOUR))
+
 .PHONY: fuzz-iommu
 fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
 	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))
