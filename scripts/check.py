@@ -174,6 +174,7 @@ def heavy_checks() -> list[Check]:
         target("molecule-container", "Molecule: container scenario", "2 min", 1200),
         target("molecule-vm", "Molecule: VM scenario, Debian 13", "10 min", 2400),
         target("fuzz-iommu", "IOMMU groups of random PCI topologies, as predicted", "1 min, cold 2 min", 900, "N=8"),
+        target("lab-binding", "early binding on a virtual host, through a hardware change", "7 min", 2400),
         target("demo", "the main job on a virtual host", "6 min", 1800),
     ]
 
