@@ -46,6 +46,10 @@ demo: setup ## The main job on a virtual host: 6 min on two quiet cores, image c
 lab-loaders: setup ## Kernel arguments on every boot loader of the lab, through reboots (FLAVOUR=debian13-unified)
 	@$(WITH_VENV) python -m lab.loaders $(addprefix --flavour ,$(FLAVOUR))
 
+.PHONY: lab-binding
+lab-binding: setup ## Early binding on a virtual host, through a hardware change and back (FLAVOUR=debian13)
+	@$(WITH_VENV) python -m lab.binding $(addprefix --flavour ,$(FLAVOUR))
+
 .PHONY: fuzz-iommu
 fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
 	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("power-on", _power_on, "start a host again on the disk that it has")
     sub.add_argument("name", metavar="NAME")
+    sub.add_argument("--topology", default="", choices=topology.known(), help="the one it had")
 
     sub = command("stop", _stop, "press the power button, cut off after the limit")
     sub.add_argument("names", nargs="+", metavar="NAME")
@@ -130,7 +131,7 @@ def _cut(options: argparse.Namespace) -> int:
 
 
 def _power_on(options: argparse.Namespace) -> int:
-    host = machine.power_on(options.name)
+    host = machine.power_on(options.name, options.topology)
     print(f"{host.name}: ssh port {host.ssh_port}, console log {host.console_log}")
     return 0
 

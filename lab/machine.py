@@ -15,12 +15,13 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import console, image, monitor, topology
+from lab import console, emulator, image, monitor, topology
+from lab.emulator import Emulator
 from lab.errors import LabError
 from lab.keys import keys
 from lab.locking import locked
@@ -28,11 +29,10 @@ from lab.paths import REPOSITORY, STATE, host_state
 from lab.process import Process
 from lab.progress import require_space, require_tools, say
 
-QEMU = "qemu-system-x86_64"
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 DEADLINE = 300.0
-_TOOLS = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils", "ssh": "openssh-client"}
+_TOOLS = {"qemu-img": "qemu-utils", "ssh": "openssh-client"}
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,7 @@ def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Hos
     directory = host_state(name)
     wanted = topology.load(topology_name)
     require_tools(f"starting {name}", _TOOLS)
+    qemu = emulator.ensure(wanted.qemu)
     golden = image.ensure(flavour)
     STATE.mkdir(exist_ok=True)
     with locked(STATE / "lock", f"starting {name}", limit=120):
@@ -193,11 +194,11 @@ def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Hos
         _overlay(golden, directory / "disk.qcow2")
         shutil.copy(_firmware(VARIABLES), directory / "firmware.fd")
         host = Host(name, topology_name, flavour, str(golden), str(uuid.uuid4()), ssh_port)
-        return _launch(host, wanted)
+        return _launch(host, wanted, qemu)
 
 
-def power_on(name: str) -> Host:
-    """Start a host again on the disk that it has."""
+def power_on(name: str, topology_name: str = "") -> Host:
+    """Start a host again on the disk that it has; another topology is as if somebody had been at its slots."""
     with locked(STATE / "lock", f"powering {name} on", limit=120):
         host = get(name)
         if host.alive:
@@ -207,7 +208,9 @@ def power_on(name: str) -> Host:
                 f"powering {name} on: {host.image} is gone",
                 cause="the image's recipe has changed since: start the host afresh",
             )
-        return _launch(host, topology.load(host.topology))
+        host = replace(host, topology=topology_name or host.topology)
+        wanted = topology.load(host.topology)
+        return _launch(host, wanted, emulator.ensure(wanted.qemu))
 
 
 def _overlay(golden: Path, disk: Path) -> None:
@@ -236,7 +239,12 @@ def _require_memory(name: str, wanted: topology.Topology) -> None:
         )
 
 
-def _launch(host: Host, wanted: topology.Topology) -> Host:
+def _launch(host: Host, wanted: topology.Topology, qemu: Emulator) -> Host:
+    for file, size in wanted.drives.items():
+        # As it is where it is there already: it keeps what the host has written.
+        with (host.directory / file).open("ab") as drive:
+            if drive.tell() == 0:
+                drive.truncate(size * 2**20)
     fixed_port = host.ssh_port != 0
     for _attempt in range(5):
         port = host.ssh_port if fixed_port else _free_port()
@@ -251,7 +259,7 @@ def _launch(host: Host, wanted: topology.Topology) -> Host:
             monitor=monitor.NAME,
             ssh_port=port,
         )
-        pid = _spawn(host, [QEMU, *topology.arguments(wanted, run)])
+        pid = _spawn(host, [*qemu.command, *topology.arguments(wanted, run)], qemu.environment)
         if pid is not None:
             host = replace(host, pid=pid.pid, start_time=pid.start_time)
             _write_ssh_files(host)
@@ -274,7 +282,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _spawn(host: Host, command: Sequence[str]) -> Process | None:
+def _spawn(host: Host, command: Sequence[str], environment: Mapping[str, str]) -> Process | None:
     """Start QEMU until its monitor answers; None when the port was taken."""
     with suppress(FileNotFoundError):
         (host.directory / monitor.NAME).unlink()
@@ -288,6 +296,7 @@ def _spawn(host: Host, command: Sequence[str]) -> Process | None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
             # A Ctrl-C in the terminal is for the command, not for the hosts.
             start_new_session=True,
         )
@@ -435,4 +444,5 @@ def running(
             say(f"{name}: kept; python -m lab ssh {name} (in {relative}); prune ends it")
         else:
             cut(current)
-            (current.directory / "disk.qcow2").unlink(missing_ok=True)
+            for disk in (current.directory / "disk.qcow2", *current.directory.glob("*.raw")):
+                disk.unlink(missing_ok=True)

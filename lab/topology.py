@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from lab import emulator
 from lab.errors import LabError
 from lab.paths import TOPOLOGIES
 
@@ -33,6 +34,7 @@ _BRIDGES = {
     "pxb-pcie": False,
 }
 _NICS = ("e1000", "e1000e", "igb", "rtl8139", "virtio-net-pci")
+_DISKS = ("nvme",)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Device:
     driver: str
     address: str = ""
     mac: str = ""
+    # Size in MiB of the empty disk that it has at first; 0: none.
+    drive: int = 0
     properties: Mapping[str, str] = field(default_factory=dict)
     behind: tuple[Device, ...] = ()
 
@@ -55,7 +59,8 @@ class Device:
 @dataclass(frozen=True)
 class Cpus:
     # What "max" adds and this takes away costs time at every memory access or system call.
-    model: str = "max,la57=off,smap=off,smep=off,pku=off,umip=off"
+    # x2apic: with it, a host on QEMU 10 lost its timer interrupts in one of two boots.
+    model: str = "max,la57=off,smap=off,smep=off,pku=off,umip=off,x2apic=off"
     sockets: int = 1
     dies: int = 1
     cores: int = 1
@@ -89,12 +94,18 @@ class Topology:
     cpus: Cpus
     nodes: tuple[Node, ...] = ()
     iommu: str = "intel"
+    qemu: str = emulator.OWN
     watchdog: Watchdog | None = None
     devices: tuple[Device, ...] = ()
 
     def walk(self) -> Iterator[Device]:
         for device in self.devices:
             yield from device.walk()
+
+    @property
+    def drives(self) -> dict[str, int]:
+        """The disks beside the root: file name and size in MiB."""
+        return {_drive_file(device): device.drive for device in self.walk() if device.drive}
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,7 @@ def load(name: str, directory: Path = TOPOLOGIES) -> Topology:
 
 def parse(name: str, data: object) -> Topology:
     """Check and read a topology; everything that is wrong is named."""
-    top = _mapping(name, data, ("description", "memory", "cpus", "nodes", "iommu", "watchdog", "devices"))
+    top = _mapping(name, data, ("description", "memory", "cpus", "nodes", "iommu", "qemu", "watchdog", "devices"))
     for key in ("description", "memory", "cpus"):
         if key not in top:
             raise LabError(f"topology {name}: {key} is missing")
@@ -152,6 +163,7 @@ def parse(name: str, data: object) -> Topology:
         cpus=cpus,
         nodes=nodes,
         iommu=_one_of(f"{name}: iommu", top.get("iommu", "intel"), IOMMUS),
+        qemu=_one_of(f"{name}: qemu", top.get("qemu", emulator.OWN), emulator.CHOICES),
         watchdog=_watchdog(f"{name}: watchdog", top["watchdog"]) if "watchdog" in top else None,
         devices=devices,
     )
@@ -248,7 +260,7 @@ def _devices(where: str, data: object) -> tuple[Device, ...]:
 
 
 def _device(where: str, data: object) -> Device:
-    given = _mapping(where, data, ("id", "driver", "address", "mac", "properties", "behind"))
+    given = _mapping(where, data, ("id", "driver", "address", "mac", "drive", "properties", "behind"))
     driver = given.get("driver")
     if not isinstance(driver, str) or not driver:
         raise LabError(f"topology {where}: driver is missing")
@@ -261,6 +273,8 @@ def _device(where: str, data: object) -> Device:
     if ("mac" in given) != (driver in _NICS):
         problem = "needs a mac" if driver in _NICS else "has no mac"
         raise LabError(f"topology {where}: {driver} {problem}")
+    if "drive" in given and driver not in _DISKS:
+        raise LabError(f"topology {where}: {driver} has no drive", cause=f"disks are: {', '.join(_DISKS)}")
     properties = given.get("properties", {})
     if not isinstance(properties, dict):
         raise LabError(f"topology {where}.properties: must be a mapping")
@@ -271,6 +285,7 @@ def _device(where: str, data: object) -> Device:
         if "address" in given
         else "",
         mac=_matching(f"{where}.mac", given["mac"], _MAC, "52:54:00:aa:00:10") if "mac" in given else "",
+        drive=_memory(f"{where}.drive", given["drive"]) if "drive" in given else 0,
         properties={str(key): _property(value) for key, value in properties.items()},
         behind=_devices(f"{where}.behind", given.get("behind", [])),
     )
@@ -310,6 +325,10 @@ def arguments(topology: Topology, run: Run) -> list[str]:
 
 def _escape(path: str) -> str:
     return path.replace(",", ",,")
+
+
+def _drive_file(device: Device) -> str:
+    return f"{device.id}.raw"
 
 
 def _shape(topology: Topology) -> list[str]:
@@ -375,6 +394,10 @@ def _pci_devices(topology: Topology) -> list[str]:
             hub += 1
             # The option ROM would only make the firmware try to boot from this card.
             options += [f"netdev={device.id}_net", f"mac={device.mac}", "romfile="]
+        if device.drive:
+            drive = f"{device.id}_drive"
+            result.extend(("-drive", f"if=none,id={drive},file={_drive_file(device)},format=raw"))
+            options.append(f"drive={drive}")
         options += [f"{key}={value}" for key, value in device.properties.items()]
         result.extend(("-device", ",".join(options)))
         for child in device.behind:

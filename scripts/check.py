@@ -183,6 +183,7 @@ def heavy_checks() -> list[Check]:
             2400,
             f"FLAVOUR={' '.join(LOADER_FLAVOURS)}",
         ),
+        target("lab-binding", "early binding on a virtual host, through a hardware change", "7 min", 2400),
         target("demo", "the main job on a virtual host", "6 min", 1800),
     ]
 

@@ -53,11 +53,35 @@ class Playbooks:
         link.symlink_to(self.group_vars)
         return directory
 
+    def attempt(self, playbook: str) -> tuple[int, str]:
+        """Run one that may fail: its status, and all that it said."""
+        done = subprocess.run(
+            self._command(playbook),
+            cwd=REPOSITORY,
+            env=_environment(self._report(playbook)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def _command(self, playbook: str) -> list[str]:
+        return [
+            "ansible-playbook",
+            "-i",
+            str(self.write_inventory()),
+            str(REPOSITORY / "playbooks" / f"{playbook}.yml"),
+        ]
+
+    def _report(self, playbook: str) -> Path:
+        return self.host.directory / f"{playbook}.report.json"
+
     def run(self, playbook: str, **variables: object) -> Report:
-        report = self.host.directory / f"{playbook}.report.json"
+        report = self._report(playbook)
         report.unlink(missing_ok=True)
-        file = REPOSITORY / "playbooks" / f"{playbook}.yml"
-        command = ["ansible-playbook", "-i", str(self.write_inventory()), str(file)]
+        command = self._command(playbook)
         if variables:
             command += ["-e", json.dumps(variables)]
         done = subprocess.run(command, cwd=REPOSITORY, env=_environment(report), stdin=subprocess.DEVNULL, check=False)

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.emulator import QEMU
 from lab.errors import LabError
 from lab.fuzz import kernel, run
-from lab.machine import QEMU
 from lab.progress import require_tools
 
 

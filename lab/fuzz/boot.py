@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab import console
+from lab.emulator import QEMU
 from lab.errors import LabError
 from lab.fuzz import capture
 from lab.fuzz.capture import Capture
 from lab.fuzz.kernel import Kernel
 from lab.fuzz.topology import Topology
-from lab.machine import QEMU
 
 DEADLINE = 120.0
 _MEMORY = "384M"

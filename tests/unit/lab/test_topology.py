@@ -131,6 +131,20 @@ def test_comma_in_a_path_is_escaped() -> None:
     assert any("file=a,,b.qcow2," in word for word in words)
 
 
+def test_disk_of_a_drive_lies_beside_the_root() -> None:
+    nvme = {"id": "fast", "driver": "nvme", "drive": "64M", "properties": {"serial": "one"}}
+    data = minimal(devices=[nvme, {"id": "bare", "driver": "nvme", "properties": {"serial": "two"}}])
+    assert device(data, "fast") == "nvme,id=fast,bus=pcie.0,drive=fast_drive,serial=one"
+    assert device(data, "bare") == "nvme,id=bare,bus=pcie.0,serial=two"
+    assert "if=none,id=fast_drive,file=fast.raw,format=raw" in options(data, "-drive")
+    assert topology.parse("t", data).drives == {"fast.raw": 64}
+
+
+def test_qemu_is_this_machines_own_unless_asked_for() -> None:
+    assert topology.parse("t", minimal()).qemu == "own"
+    assert topology.parse("t", minimal(qemu="trixie")).qemu == "trixie"
+
+
 NIC = {"id": "nic", "driver": "e1000e", "mac": "52:54:00:00:00:01"}
 
 
@@ -145,6 +159,9 @@ NIC = {"id": "nic", "driver": "e1000e", "mac": "52:54:00:00:00:01"}
         (minimal(cpus={"cores": 0}), "cpus.cores: 0"),
         (minimal(cpus={"cores": True}), "cpus.cores: True"),
         (minimal(iommu="amd"), "'amd'"),
+        (minimal(qemu="sid"), "'sid'"),
+        (minimal(devices=[{**NIC, "drive": "64M"}]), "e1000e has no drive"),
+        (minimal(devices=[{"id": "a", "driver": "nvme", "drive": 64}]), "drive: 64"),
         (minimal(watchdog={"address": "1e", "timeout": 3}), "timeout"),
         (minimal(watchdog={"address": "1e", "action": "explode"}), "'explode'"),
         (minimal(watchdog={}), "watchdog.address"),

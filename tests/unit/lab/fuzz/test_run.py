@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.emulator import QEMU
 from lab.errors import LabError
 from lab.fuzz import boot, kernel, run
 from lab.fuzz.capture import Capture
 from lab.fuzz.topology import generate
-from lab.machine import QEMU
 from lab.paths import REPOSITORY
 from tests.unit.lab.fuzz.guest import bridged, payload, serial
 
