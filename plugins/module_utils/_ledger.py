@@ -19,6 +19,7 @@ objects, each kept by the one part of the library that owns it:
 ``devices``               BDF address → identity, native driver, permanent MAC, names (``_pci/``)
 ``domains``               domain name → what we defined (``_libvirt/``)
 ``hugepages``             pool → pages before and after us, in which boot (``_hugepages/writer.py``)
+``trial``                 identifier of the boot on trial → what it consists of (``_boot/record.py``)
 ========================  =====================================================================
 """
 
@@ -40,7 +41,7 @@ DIRECTORY = "/var/lib/virtfleet-passthrough"
 LEDGER_PATH = f"{DIRECTORY}/ledger.json"
 LOCK_PATH = "/run/virtfleet-passthrough.lock"
 
-SECTIONS = ("files", "directories", "kernel_args", "kernel_line", "images", "devices", "domains", "hugepages")
+SECTIONS = ("files", "directories", "kernel_args", "kernel_line", "images", "devices", "domains", "hugepages", "trial")
 
 
 class Ledger:

@@ -56,8 +56,9 @@ class MenuItem:
         return self.source.identifier + (_IMAGE_SUFFIX if self.image else ".conf")
 
 
-def read_menu(root: Root, points: t.Sequence[str]) -> tuple[MenuItem, ...]:
-    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``."""
+def read_menu(root: Root, points: t.Sequence[str], once: bool = True) -> tuple[MenuItem, ...]:
+    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``: what boots next,
+    or, without ``once``, what boots after an entry that was chosen for a single boot."""
     machine = _Machine(root.read_word("/etc/machine-id"), _root_argument(split(root.read_text("/proc/cmdline") or "")))
     items = [
         *(item for point in points for item in _type1_items(root, point, machine)),
@@ -65,7 +66,7 @@ def read_menu(root: Root, points: t.Sequence[str]) -> tuple[MenuItem, ...]:
     ]
     by_source = {id(item.source): item for item in items}
     ordered = [by_source[id(source)] for source in in_specification_order(item.source for item in items)]
-    chosen = _boots_next(root, ordered)
+    chosen = _boots_next(root, ordered, once)
     return tuple(
         dataclasses.replace(item, entry=dataclasses.replace(item.entry, default=item is chosen)) for item in ordered
     )
@@ -164,7 +165,7 @@ def _parse_os_release(text: str) -> dict[str, str]:
     return {name: value.strip("\"'") for name, equals, value in pairs if equals}
 
 
-def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
+def _boots_next(root: Root, items: t.Sequence[MenuItem], once: bool) -> MenuItem | None:
     started = read_boot_current(root)
     direct = (started.path or "").lower() if started is not None else ""
     for item in items:
@@ -173,7 +174,7 @@ def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
             return item
     configured = _loader_conf(root)
     patterns = (
-        (loader_variable(root, "LoaderEntryOneShot"), True),
+        (loader_variable(root, "LoaderEntryOneShot") if once else None, True),
         (configured.get("preferred"), False),
         (loader_variable(root, "LoaderEntryDefault"), True),
         (configured.get("default"), True),

@@ -50,7 +50,7 @@ class GeneratedMenu:
     def __init__(self, root: Root, directory: str) -> None:
         self._root = root
         self.configuration = f"{directory}/grub.cfg"
-        self._environment_path = f"{directory}/grubenv"
+        self.environment = f"{directory}/grubenv"
         self._tools = TOOLS[DIRECTORIES.index(directory)]
         self._text = root.read_text(self.configuration) or ""
 
@@ -75,7 +75,7 @@ class GeneratedMenu:
         return self._parse(self._text)
 
     def _parse(self, text: str) -> GrubMenu:
-        return parse_menu(text, parse_environment(self._root.read_text(self._environment_path) or ""))
+        return parse_menu(text, parse_environment(self._root.read_text(self.environment) or ""))
 
     def refuse_init_arguments(self) -> None:
         """Where nothing of ours can be added behind everything else."""
