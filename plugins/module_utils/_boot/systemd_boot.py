@@ -37,10 +37,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
 
-_FILE_NAME = f"{ENTRY_NAME}.conf"
+# Menus are sorted downwards by name, digits before letters: of all that have no sort key, this one comes last.
+_FILE_NAME = f"a-{ENTRY_NAME}.conf"
 _ONE_SHOT = "LoaderEntryOneShot"
 _BOOTCTL = ("/usr/bin/bootctl", "/bin/bootctl")
-# Without them the entry sorts behind all that have a sort key, and by its name among those that have none.
+# Without a sort key the entry stands behind all that have one.
 _OWN_KEYS = frozenset({"title", "version", "sort-key", "options", "initrd", "machine-id"})
 _HEAD = "# Written by virtfleet.passthrough (module boot_trial); gone when the trial is committed or rolled back.\n"
 

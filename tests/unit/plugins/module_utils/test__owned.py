@@ -82,7 +82,9 @@ def test_an_equal_file_that_was_there_before_stays_after_release(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_an_update_that_a_power_cut_ends_leaves_a_file_that_is_still_ours(tmp_path: Path, number: int) -> None:
+def test_an_update_that_a_power_cut_ends_leaves_a_file_that_is_still_ours(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each of the three renames of an update in turn is where it ends: ledger, file, ledger."""
     before = tree(tmp_path)
     put(tmp_path, b"one\n")
@@ -90,7 +92,9 @@ def test_an_update_that_a_power_cut_ends_leaves_a_file_that_is_still_ours(tmp_pa
     if child == 0:
         left = iter(range(number))
         rename = os.rename
-        os.rename = lambda *names: rename(*names) if next(left, None) is not None else os._exit(9)  # type: ignore[assignment]
+        monkeypatch.setattr(
+            os, "rename", lambda *names: rename(*names) if next(left, None) is not None else os._exit(9)
+        )
         put(tmp_path, b"two\n")
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

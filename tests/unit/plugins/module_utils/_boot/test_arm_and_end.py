@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable
@@ -23,13 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     ToolError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
-from tests.unit.plugins.module_utils._boot.trial_host import (
-    KERNELS,
-    NEW_IMAGE,
-    OLD_IMAGE,
-    TrialHost,
-    environment,
-)
+from tests.unit.plugins.module_utils._boot.trial_host import KERNELS, NEW_IMAGE, OLD_IMAGE, TrialHost, environment
 from tests.unit.plugins.module_utils._cmdline.grub_host import NORMAL
 
 FIRST, SECOND = KERNELS
@@ -203,7 +199,10 @@ def _no_clearing(host: TrialHost) -> None:
 
 
 def _mount(line: str) -> Callable[[TrialHost], None]:
-    return lambda host: (host.base / "proc/self/mountinfo").write_text(line) and None
+    def mount(host: TrialHost) -> None:
+        (host.base / "proc/self/mountinfo").write_text(line)
+
+    return mount
 
 
 def _mapped(host: TrialHost) -> None:
@@ -279,7 +278,7 @@ def test_no_room_for_a_second_image_is_found_before(host: TrialHost, monkeypatch
     path = host.stage("var/tmp/new.img")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10 << 20, 7 << 20, 3 << 20))
     before = host.snapshot()
-    with pytest.raises(RefusedError, match="has 3 MiB free.*needs 5 MiB"):
+    with pytest.raises(RefusedError, match=r"has 3 MiB free.*needs 5 MiB"):
         host.arm(host.request(images={FIRST: path}))
     assert host.snapshot() == before
 
@@ -316,14 +315,13 @@ def _cut(number: int, work: Callable[[], object]) -> bool:
     """Do ``work`` in a process of its own that dies at a write; whether it came to its end before."""
     child = os.fork()
     if child == 0:
-        try:
-            cut = _PowerCut(number)
-            for name in WRITES:
-                setattr(os, name, cut.wrap(getattr(os, name)))
+        cut = _PowerCut(number)
+        for name in WRITES:
+            setattr(os, name, cut.wrap(getattr(os, name)))
+        with contextlib.suppress(Exception):
             work()
             os._exit(0)
-        except BaseException:
-            os._exit(1)
+        os._exit(1)
     _pid, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, 9)
@@ -340,7 +338,7 @@ def test_a_power_cut_at_any_write_of_an_arming_leaves_a_host_that_boots_and_is_u
         host = _fresh(tmp_path, number)
         before = host.snapshot()
         request = host.request(images={FIRST: host.stage("var/tmp/new.img")})
-        finished = _cut(number, lambda host=host, request=request: host.arm(request))
+        finished = _cut(number, functools.partial(host.arm, request))
         entry = host.boot()
         on_trial = any(token.startswith("virtfleet_passthrough.trial=") for token in entry.args)
         assert (host.state == "trying") == on_trial

@@ -10,8 +10,10 @@ tests. ``boot`` does what GRUB does with the environment block and the menu.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Armed, Request, arm
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import Committed, commit, roll_back
@@ -58,7 +60,7 @@ def environment(variables: Mapping[str, str]) -> bytes:
 
 
 class TrialHost(GrubHost):
-    """``tools`` is how often a program was started; ``fail`` names one that ends badly."""
+    """``fail`` names a program that ends badly."""
 
     def __init__(self, base: Path) -> None:
         super().__init__(base)
@@ -89,7 +91,9 @@ class TrialHost(GrubHost):
         everywhere = self._variable("GRUB_CMDLINE_LINUX")
         normal = f"{everywhere} {self._variable('GRUB_CMDLINE_LINUX_DEFAULT')}"
         entries = [
-            ENTRY.format(title=f"Debian, {kernel}", kernel=kernel, args=f"{normal}\n\tinitrd\t/boot/initrd.img-{kernel}")
+            ENTRY.format(
+                title=f"Debian, {kernel}", kernel=kernel, args=f"{normal}\n\tinitrd\t/boot/initrd.img-{kernel}"
+            )
             for kernel in KERNELS
         ]
         return HEADER + "".join(entries) + CUSTOM
@@ -141,8 +145,8 @@ class TrialHost(GrubHost):
         (self.base / where).write_bytes(content)
         return f"/{where}"
 
-    def request(self, **other: object) -> Request:
-        return Request(**{"owners": {"iommu": ARGS}, "images": {}, "watchdog": "off", **other})  # type: ignore[arg-type]
+    def request(self, **other: Any) -> Request:
+        return dataclasses.replace(Request({"iommu": ARGS}, {}, watchdog="off"), **other)
 
     def arm(self, request: Request | None = None, *, check_mode: bool = False) -> Armed:
         with locked(self.root, check_mode) as ledger:
