@@ -70,7 +70,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
         return Committed(change)
     write_record(ledger, dataclasses.replace(record, step=records.COMMITTING))
     deadline.stop(root, run)
-    warnings = watchdog.stop_all(root)
+    warnings = watchdog.stop_all(root) if record.watchdog else []
     loader.clear_one_shot(run)
     _release_entry(root, ledger)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
@@ -110,7 +110,8 @@ def roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> tupl
     if not check_mode:
         if status.state == records.TRYING:
             deadline.stop(root, run)
-            watchdog.stop_all(root)
+            if record.watchdog:
+                watchdog.stop_all(root)
         take_away(root, run, ledger, status.loader, record)
     return status, [_owned.diff_entry(change) for change in changes if change.changed]
 

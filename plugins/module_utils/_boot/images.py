@@ -19,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     ToolError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
+    FileMeta,
     Root,
     file_meta,
     move_into_place,
@@ -72,11 +73,17 @@ def copy_image(root: Root, source: str, directory: str, digest: str) -> str:
     unfinished, path = f"{directory}/{_UNFINISHED}", f"{directory}/{NAME}"
     remove(root.path(unfinished))
     shutil.copyfile(root.path(source), root.path(unfinished))
-    move_into_place(root.path(unfinished), root.path(path), file_meta(root.path(source)))
+    move_into_place(root.path(unfinished), root.path(path), _meta(root, source))
     if file_digest(root, path) != digest:
         remove(root.path(path))
         raise ToolError(f"{path} is not the same as {source} after copying: look at the disk below {directory}")
     return path
+
+
+def _meta(root: Root, path: str) -> FileMeta:
+    """The mode that its generator gave an image, which may hold keys; the owner is root, as of every boot file."""
+    meta = file_meta(root.path(path))
+    return FileMeta(meta.mode if meta is not None else 0o600)
 
 
 def promote(root: Root, image: TriedImage) -> None:
@@ -94,7 +101,7 @@ def promote(root: Root, image: TriedImage) -> None:
         if source != image.path or os.path.dirname(source) != directory:
             source = copy_image(root, source, directory, image.digest)
         # Renamed, because there may be no room for a third image.
-        move_into_place(root.path(source), root.path(target))
+        move_into_place(root.path(source), root.path(target), _meta(root, source))
         sources.append(target)
 
 

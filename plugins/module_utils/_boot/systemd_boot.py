@@ -67,8 +67,7 @@ class SystemdBootTrial(TrialLoader):
         return None
 
     def _items(self) -> tuple[MenuItem, ...]:
-        items = read_menu(self._root, self._points, once=False)
-        return tuple(item for item in items if posixpath.basename(item.path) != _FILE_NAME)
+        return read_menu(self._root, self._points)
 
     def _default(self) -> MenuItem:
         item = next((item for item in self._items() if item.entry.default), None)
@@ -137,7 +136,7 @@ class SystemdBootTrial(TrialLoader):
             )
 
     def check(self, _run: Runner, file: OwnedFile) -> None:
-        items = read_menu(self._root, self._points, once=False)
+        items = read_menu(self._root, self._points, trial=True)
         if not any(posixpath.basename(item.path) == _FILE_NAME for item in items):
             raise ToolError(f"{file.path} does not read back as a boot entry")
         default = next((item for item in items if item.entry.default), None)

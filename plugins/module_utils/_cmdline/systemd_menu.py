@@ -16,6 +16,7 @@ import fnmatch
 import os
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import running_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import boot_partition
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry, is_entry_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls_order import in_specification_order
@@ -56,17 +57,21 @@ class MenuItem:
         return self.source.identifier + (_IMAGE_SUFFIX if self.image else ".conf")
 
 
-def read_menu(root: Root, points: t.Sequence[str], once: bool = True) -> tuple[MenuItem, ...]:
-    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``: what boots next,
-    or, without ``once``, what boots after an entry that was chosen for a single boot."""
+def read_menu(root: Root, points: t.Sequence[str], trial: bool = False) -> tuple[MenuItem, ...]:
+    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``.
+
+    The entry of a boot on trial is only among them with ``trial``: it is nobody's to change, and gone soon.
+    """
     machine = _Machine(root.read_word("/etc/machine-id"), _root_argument(split(root.read_text("/proc/cmdline") or "")))
     items = [
         *(item for point in points for item in _type1_items(root, point, machine)),
         *(item for point in points for item in _type2_items(root, point, machine)),
     ]
+    if not trial:
+        items = [item for item in items if running_trial(item.entry.args) is None]
     by_source = {id(item.source): item for item in items}
     ordered = [by_source[id(source)] for source in in_specification_order(item.source for item in items)]
-    chosen = _boots_next(root, ordered, once)
+    chosen = _boots_next(root, ordered)
     return tuple(
         dataclasses.replace(item, entry=dataclasses.replace(item.entry, default=item is chosen)) for item in ordered
     )
@@ -165,7 +170,7 @@ def _parse_os_release(text: str) -> dict[str, str]:
     return {name: value.strip("\"'") for name, equals, value in pairs if equals}
 
 
-def _boots_next(root: Root, items: t.Sequence[MenuItem], once: bool) -> MenuItem | None:
+def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
     started = read_boot_current(root)
     direct = (started.path or "").lower() if started is not None else ""
     for item in items:
@@ -174,7 +179,7 @@ def _boots_next(root: Root, items: t.Sequence[MenuItem], once: bool) -> MenuItem
             return item
     configured = _loader_conf(root)
     patterns = (
-        (loader_variable(root, "LoaderEntryOneShot") if once else None, True),
+        (loader_variable(root, "LoaderEntryOneShot"), True),
         (configured.get("preferred"), False),
         (loader_variable(root, "LoaderEntryDefault"), True),
         (configured.get("default"), True),

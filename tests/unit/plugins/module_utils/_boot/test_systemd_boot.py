@@ -55,9 +55,9 @@ class Machine(BootTree):
             set_loader_variable(self.base, "LoaderEntryOneShot", words[2])
         return 0, ""
 
-    def arm(self, images: dict[str, str] | None = None) -> Armed:
+    def arm(self, images: dict[str, str] | None = None, argument: str = "intel_iommu=on", panic: int = 15) -> Armed:
         with locked(self.root) as ledger:
-            request = Request({"iommu": ["intel_iommu=on"]}, images or {}, watchdog="off")
+            request = Request({"iommu": [argument]}, images or {}, panic=panic, watchdog="off")
             return arm(self.root, self.run, ledger, request, False)
 
     def start_trial(self, armed: Armed) -> None:
@@ -107,6 +107,13 @@ def test_it_goes_without_a_trace(machine: Machine) -> None:
     with locked(machine.root) as ledger:
         roll_back(machine.root, machine.run, ledger, False)
     assert machine.snapshot() == before
+
+
+def test_another_trial_does_not_run_into_the_armed_one(machine: Machine) -> None:
+    machine.arm()
+    armed = machine.arm(argument="intel_iommu=off", panic=20)
+    assert {"intel_iommu=off", "panic=20"} <= set(armed.record.line)
+    assert not {"intel_iommu=on", "panic=15"} & set(armed.record.line)
 
 
 def test_a_firmware_that_forgets_the_choice_is_noticed_and_everything_taken_back(machine: Machine) -> None:
