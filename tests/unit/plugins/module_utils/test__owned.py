@@ -91,8 +91,14 @@ def test_an_update_that_a_power_cut_ends_leaves_a_file_that_is_still_ours(
     put(tmp_path, b"one\n")
     child = os.fork()
     if child == 0:
-        renames = iter([os.rename] * number)
-        monkeypatch.setattr(os, "rename", lambda *names: next(renames, lambda *_names: os._exit(9))(*names))
+        renames = [os.rename] * number
+
+        def rename(*names: str) -> None:
+            if not renames:
+                os._exit(9)
+            renames.pop()(*names)
+
+        monkeypatch.setattr(os, "rename", rename)
         with contextlib.suppress(Exception):
             put(tmp_path, b"two\n")
         os._exit(1)
