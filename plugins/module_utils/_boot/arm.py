@@ -46,6 +46,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     HostStateError,
     InputError,
     RefusedError,
+    ToolError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
@@ -235,14 +236,21 @@ def _watchdog(
     if argument is not None:
         reason = "there is no initramfs to start a watchdog in"
         if image is not None:
-            listing = read_image(root, run, image, (early_files.SCRIPT_PATH.lstrip("/"),))
-            reason = early_files.missing_in_image(listing.names, listing.contents, argument)
+            reason = _missing_in(root, run, image, argument)
         if reason is not None:
             if request.watchdog != watchdog.AUTO:
                 raise HostStateError(f"watchdog={request.watchdog}: {reason}")
             argument = None
     early = () if reason is None else (f"an early hang is not covered: {reason}",)
     return argument, (*early, *loader.not_covered)
+
+
+def _missing_in(root: Root, run: Runner, image: str, argument: str) -> str | None:
+    try:
+        listing = read_image(root, run, image, (early_files.SCRIPT_PATH.lstrip("/"),))
+    except ToolError as exc:
+        return f"it is unknown whether the image on trial starts a watchdog: {exc}"
+    return early_files.missing_in_image(listing.names, listing.contents, argument)
 
 
 def _line_of(entries: t.Sequence[t.Mapping[str, t.Any]], base: Base) -> list[str]:

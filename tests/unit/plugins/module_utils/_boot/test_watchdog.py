@@ -127,6 +127,8 @@ def test_a_trial_names_a_watchdog_only_where_its_image_can_start_it(host: TrialH
     _device(HostTree(host.base), "i6300ESB timer")
     script = early_files.SCRIPT_PATH.lstrip("/")
     module = "lib/modules/6.12/kernel/drivers/watchdog/i6300esb.ko"
+    unreadable = host.arm(host.request(images={KERNELS[0]: host.stage()}, watchdog="auto"))
+    assert "unknown" in unreadable.record.not_covered[0]
     lacking = _image(host, **{module: b""})
     wanted = {"images": {KERNELS[0]: lacking}, "watchdog": "auto"}
     armed = host.arm(host.request(**wanted))
