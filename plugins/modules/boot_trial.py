@@ -76,10 +76,11 @@ notes:
   - Supported are GRUB, with a generated menu or with Boot Loader Specification entries, and systemd-boot with entry
     files. Everything else, unified kernel images among them, is refused with the reason.
   - GRUB keeps the choice for one boot in its environment block. Where it cannot clear it (LVM, MD RAID, encryption,
-    Btrfs, ZFS), the trial would become permanent and is refused. There the file C(custom.cfg) beside C(grub.cfg)
+    Btrfs, ZFS), the trial would become permanent and is refused. The file C(custom.cfg) beside C(grub.cfg)
     holds the entry. One that somebody else wrote is refused.
-  - Tried in virtual machines on Debian with GRUB. Configurations of other distributions were tested as recorded
-    files.
+  - A trial that panics was seen to come back by itself in a virtual machine (Debian 12, GRUB 2.06). Arming, commit and
+    roll-back were run with the GRUB of Debian 12 and 13. systemd-boot and the configurations of other distributions
+    were tested as recorded files.
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
   - module: virtfleet.passthrough.initramfs
