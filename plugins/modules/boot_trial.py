@@ -78,9 +78,9 @@ notes:
   - GRUB keeps the choice for one boot in its environment block. Where it cannot clear it (LVM, MD RAID, encryption,
     Btrfs, ZFS), the trial would become permanent and is refused. The file C(custom.cfg) beside C(grub.cfg)
     holds the entry. One that somebody else wrote is refused.
-  - A trial that panics was seen to come back by itself in a virtual machine (Debian 12, GRUB 2.06). Arming, commit and
-    roll-back were run with the GRUB of Debian 12 and 13. systemd-boot and the configurations of other distributions
-    were tested as recorded files.
+  - In a virtual machine (Debian 12, GRUB 2.06) a trial that panics came back by itself, and a good one was committed.
+    Arming, commit and roll-back were run with the GRUB of Debian 12 and 13. systemd-boot and the configurations of
+    other distributions were tested as recorded files. No hardware watchdog has been started by a trial yet.
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
   - module: virtfleet.passthrough.initramfs
