@@ -21,6 +21,7 @@ objects, each kept by the one part of the library that owns it:
 ``domains``               domain name → what we defined (``_libvirt/``)
 ``hugepages``             pool → pages before and after us, in which boot (``_hugepages/writer.py``)
 ``sriov``                 BDF address of a PF → identity, what is wanted of it, what was before us (``_sriov/``)
+``trial``                 identifier of the boot on trial → what it consists of (``_boot/record.py``)
 ========================  =====================================================================
 """
 
@@ -42,7 +43,10 @@ DIRECTORY = "/var/lib/virtfleet-passthrough"
 LEDGER_PATH = f"{DIRECTORY}/ledger.json"
 LOCK_PATH = "/run/virtfleet-passthrough.lock"
 
-SECTIONS = ("files", "directories", "kernel_args", "kernel_line", "images", "devices", "domains", "hugepages", "sriov")
+SECTIONS = (
+    *("files", "directories", "kernel_args", "kernel_line", "images", "devices"),
+    *("domains", "hugepages", "sriov", "trial"),
+)
 
 
 class Ledger:

@@ -78,7 +78,7 @@ def obstacle(path: str, present: str, record: t.Mapping[str, t.Any] | None) -> s
     """Why what lies at ``path``, of the digest ``present``, may not be overwritten; ``record`` is the ledger's."""
     if record is None:
         return f"{path} exists and was not written by virtfleet.passthrough: move it away if it is not needed"
-    if present != record["written"]:
+    if not is_ours(present, record):
         return (
             f"{path} was written by virtfleet.passthrough and changed by someone since: "
             "move those lines to a file of their own, then remove it"
@@ -86,9 +86,15 @@ def obstacle(path: str, present: str, record: t.Mapping[str, t.Any] | None) -> s
     return None
 
 
+def is_ours(present: str, record: t.Mapping[str, t.Any]) -> bool:
+    """Whether the content of the digest ``present`` is what we wrote last, or, where a run was cut off before it
+    wrote, what we wrote before that."""
+    return present in (record["written"], record.get("replaces"))
+
+
 def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileChange:
     """Write ``wanted`` if its content differs. The ledger is saved first: after a power cut it may name a
-    file that is not there, never miss one that is."""
+    file that is not there, or a content that is not written yet, never miss one that is."""
     change = preview(root, ledger, wanted)
     files = ledger.section("files")
     recorded = dict(files[wanted.path]) if wanted.path in files else None
@@ -103,6 +109,8 @@ def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileCh
             original = {"content": _encode(present), "mode": meta.mode, "uid": meta.uid, "gid": meta.gid}
         files[wanted.path] = {"owner": owner, "original": original}
         _note_new_directories(root, ledger, wanted.path)
+    elif change.before is not None and change.changed:
+        files[wanted.path]["replaces"] = digest(change.before)
     files[wanted.path].update(written=digest(wanted.content), content=_encode(wanted.content))
     ledger.save()
     if not change.changed:
@@ -112,6 +120,8 @@ def install(root: Root, ledger: Ledger, owner: str, wanted: OwnedFile) -> FileCh
     except BaseException:
         _forget_install(root, ledger, wanted.path, recorded)
         raise
+    if files[wanted.path].pop("replaces", None) is not None:
+        ledger.save()
     return change
 
 
@@ -143,7 +153,7 @@ def _after_release(ledger: Ledger, path: str, present: bytes | None) -> tuple[by
     record = ledger.section("files").get(path)
     if record is None or present is None:
         return present, None
-    if digest(present) == record["written"]:
+    if is_ours(digest(present), record):
         original = record["original"]
         return (None if original is None else base64.b64decode(original["content"])), None
     left = _without_our_lines(present, base64.b64decode(record["content"]))

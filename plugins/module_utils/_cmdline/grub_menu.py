@@ -20,8 +20,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
 
-_LINUX_COMMANDS = frozenset({"linux", "linuxefi", "linux16"})
-_INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
+LINUX_COMMANDS = frozenset({"linux", "linuxefi", "linux16"})
+INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
 
 # How 10_linux marks the entries that it makes for recovery, on Debian (single) and Ubuntu (recovery).
 RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
@@ -37,7 +37,10 @@ ENVIRONMENT_HEADER = "# GRUB Environment Block"
 
 @dataclasses.dataclass(frozen=True)
 class MenuEntry:
-    """An entry with every way GRUB can name it: ids, titles and positions joined by ``>`` through submenus."""
+    """An entry with every way GRUB can name it: ids, titles and positions joined by ``>`` through submenus.
+
+    ``body`` are its commands as words with their quotes; empty for an entry that the command ``blscfg`` makes.
+    """
 
     names: frozenset[str]
     title: str
@@ -46,6 +49,7 @@ class MenuEntry:
     initrd: str | None
     managed: bool
     rescue: bool = False
+    body: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +117,8 @@ class _MenuParser:
                 self._braces.append("block")
 
     def _inside(self, words: list[str]) -> None:
+        if self._entry is not None:
+            self._entry["body"].append(tuple(words))
         if words[-1] == "{":
             self._braces.append("block")
         elif self._entry is not None:
@@ -142,7 +148,7 @@ class _MenuParser:
         if command == "submenu":
             self._menus.append((names, 0))
         else:
-            self._entry = {"names": names, "title": words[1], "kernel": None, "args": (), "initrd": None}
+            self._entry = {"names": names, "title": words[1], "kernel": None, "args": (), "initrd": None, "body": []}
 
     def _close(self) -> None:
         closed = self._braces.pop() if self._braces else "block"
@@ -159,22 +165,25 @@ class _MenuParser:
                     entry["initrd"],
                     managed=self._generator is None or _LINUX_GENERATORS.fullmatch(self._generator) is not None,
                     rescue=bool(RESCUE_ARGUMENTS.intersection(entry["args"])),
+                    body=tuple(entry["body"]),
                 )
             )
             self._entry = None
+        elif self._entry is not None:
+            self._entry["body"].append(("}",))
 
     def _entry_command(self, words: list[str]) -> None:
         if self._entry is None:
             return
         command, *values = (plain(word) for word in words)
-        if command in _LINUX_COMMANDS and values:
+        if command in LINUX_COMMANDS and values:
             self._entry["kernel"] = values[0]
-            self._entry["args"] = tuple(_requote(value) for value in values[1:] if value not in _EMPTY_VARIABLES)
-        elif command in _INITRD_COMMANDS and values:
+            self._entry["args"] = tuple(requote(value) for value in values[1:] if value not in _EMPTY_VARIABLES)
+        elif command in INITRD_COMMANDS and values:
             self._entry["initrd"] = values[-1]
 
 
-def _requote(word: str) -> str:
+def requote(word: str) -> str:
     # GRUB hands a word with blanks to the kernel inside double quotes (grub-core/lib/cmdline.c).
     return f'"{word}"' if any(character.isspace() for character in word) else word
 
@@ -191,13 +200,21 @@ def kernel_release(kernel_path: str) -> str:
     return release if dash and prefix in ("vmlinuz", "vmlinux", "bzImage", "kernel") else name
 
 
-def to_entries(menu: GrubMenu) -> tuple[Entry, ...]:
-    """Linux entries with the one marked that boots next: the default, else the first."""
+def default_entry(menu: GrubMenu) -> MenuEntry | None:
+    """The Linux entry that boots next: the default, else the first; ``None`` where there is none."""
     linux = [entry for entry in menu.entries if entry.kernel_path]
-    chosen = next((entry for entry in linux if menu.default in entry.names), None)
-    if chosen is None:
-        # A submenu as the default boots its own first entry.
-        chosen = next((entry for entry in linux if f"{menu.default}>0" in entry.names), linux[0] if linux else None)
+    # A submenu as the default boots its own first entry.
+    for name in (menu.default, f"{menu.default}>0"):
+        chosen = next((entry for entry in linux if name in entry.names), None)
+        if chosen is not None:
+            return chosen
+    return linux[0] if linux else None
+
+
+def to_entries(menu: GrubMenu) -> tuple[Entry, ...]:
+    """Linux entries with the one marked that boots next."""
+    linux = [entry for entry in menu.entries if entry.kernel_path]
+    chosen = default_entry(menu)
     return tuple(
         Entry(
             kernel=kernel_release(entry.kernel_path or ""),

@@ -91,7 +91,7 @@ class LineFile:
 
     def _is_as_we_made_it(self, ledger: Ledger, present: bytes | None) -> bool:
         record = ledger.section("files").get(self.path)
-        return record is not None and (present is None or _owned.digest(present) == record["written"])
+        return record is not None and (present is None or _owned.is_ours(_owned.digest(present), record))
 
     def _note(self, ledger: Ledger, arguments: t.Sequence[str]) -> str | None:
         if arguments or self.path not in ledger.section("files"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import without_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import in_order
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, find_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
@@ -71,14 +72,14 @@ def parameter_differences(next_boot: t.Sequence[str], running: t.Sequence[str]) 
 
 
 def _comparable(next_boot: t.Sequence[str], running: t.Sequence[str]) -> tuple[list[Token], list[Token]]:
-    """Both lines without what boot loaders add."""
+    """Both lines without what boot loaders add, and without what belongs to a boot on trial alone."""
     added = (
         _ADDED_BY_LOADERS | {DEPLOYMENT.rstrip("=")} | {_EXPANDED[token] for token in next_boot if token in _EXPANDED}
     )
     planned = [Token(token) for token in next_boot if not token.startswith(("$", DEPLOYMENT))]
     # An entry may name its initramfs by itself, as the EFI stub reads it.
     added -= {token.name for token in planned}
-    given = [Token(token) for token in running]
+    given = [Token(token) for token in without_trial(running)]
     return planned, [token for token in given if token.name not in added]
 
 

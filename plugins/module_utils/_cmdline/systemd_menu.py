@@ -16,6 +16,7 @@ import fnmatch
 import os
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import running_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import boot_partition
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.addons import added_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry, is_entry_file
@@ -59,13 +60,18 @@ class MenuItem:
         return self.source.identifier + (_IMAGE_SUFFIX if self.image else ".conf")
 
 
-def read_menu(root: Root, points: t.Sequence[str]) -> tuple[MenuItem, ...]:
-    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``."""
+def read_menu(root: Root, points: t.Sequence[str], trial: bool = False) -> tuple[MenuItem, ...]:
+    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``.
+
+    The entry of a boot on trial is only among them with ``trial``: it is nobody's to change, and gone soon.
+    """
     machine = _Machine(root.read_word("/etc/machine-id"), _root_argument(split(root.read_text("/proc/cmdline") or "")))
     items = [
         *(item for point in points for item in _type1_items(root, point, machine)),
         *(item for point in points for item in _type2_items(root, point, machine)),
     ]
+    if not trial:
+        items = [item for item in items if running_trial(item.entry.args) is None]
     by_source = {id(item.source): item for item in items}
     ordered = [by_source[id(source)] for source in in_specification_order(item.source for item in items)]
     chosen = _boots_next(root, ordered)

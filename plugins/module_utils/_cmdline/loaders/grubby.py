@@ -87,14 +87,14 @@ class GrubbyLoader(Loader):
 
     def __init__(self, root: Root, configuration: str) -> None:
         self._root = root
-        self._configuration = configuration
+        self.configuration: t.Final = configuration
         self._variables = _read_menu(root, configuration, []).variables
 
     def entries(self) -> tuple[Entry, ...]:
         return self._entries_of(read_entries(self._root))
 
     def _entries_of(self, files: t.Sequence[BlsEntry]) -> tuple[Entry, ...]:
-        return to_entries(_read_menu(self._root, self._configuration, menu_entries(files, self._variables)))
+        return to_entries(_read_menu(self._root, self.configuration, menu_entries(files, self._variables)))
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         for entry in self._managed():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,35 @@ def test_an_equal_file_that_was_there_before_stays_after_release(tmp_path: Path)
     put(tmp_path, b"same\n")
     take_back(tmp_path)
     assert (tmp_path / PATH.lstrip("/")).read_bytes() == b"same\n"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_update_that_a_power_cut_ends_leaves_a_file_that_is_still_ours(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the three renames of an update in turn is where it ends: ledger, file, ledger."""
+    before = tree(tmp_path)
+    put(tmp_path, b"one\n")
+    child = os.fork()
+    if child == 0:
+        renames = [os.rename] * number
+
+        def rename(*names: str) -> None:
+            if not renames:
+                os._exit(9)
+            renames.pop()(*names)
+
+        monkeypatch.setattr(os, "rename", rename)
+        with contextlib.suppress(Exception):
+            put(tmp_path, b"two\n")
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    for path in tmp_path.rglob(".*"):
+        path.unlink()
+    assert take_back(tmp_path).note is None
+    assert tree(tmp_path).keys() - before.keys() <= {"etc", "var", "var/lib"}
+    put(tmp_path, b"one\n")
+    assert put(tmp_path, b"two\n").changed
 
 
 def test_an_edited_file_is_not_overwritten_and_loses_only_our_lines(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class GrubHost:
         return self.base / "boot/grub/grub.cfg"
 
     def _variable(self, name: str) -> str:
-        files = [self.base / "etc/default/grub", *sorted((self.base / "etc/default/grub.d").iterdir())]
+        files = [self.base / "etc/default/grub", *sorted((self.base / "etc/default/grub.d").glob("*.cfg"))]
         script = "".join(f". {file}\n" for file in files) + f'printf %s "${name}"'
         return subprocess.run(["sh", "-uc", script], capture_output=True, text=True, check=True).stdout
 

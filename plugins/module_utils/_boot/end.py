@@ -1,0 +1,147 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to the collection: names and behaviour change without notice.
+
+"""The two ends of a trial: what was tried becomes the default, or everything of it goes away."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import deadline, watchdog
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import discard, file_digest, promote
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import TrialLoader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import PANIC, PANIC_OWNER
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import (
+    Record,
+    forget_record,
+    write_record,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, read_status
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange, set_owners
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+
+_NOT_TRYING = {
+    records.NONE: "no boot is on trial",
+    records.INTERRUPTED: "the trial that is recorded was never started: arm it again",
+    records.ARMED: "the trial is armed and has not been booted: reboot first",
+    records.ROLLED_BACK: "the trial failed, and this boot is the one that the machine fell back to",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Committed:
+    """``arguments`` is ``None`` where there was nothing left to commit."""
+
+    arguments: ArgumentsChange | None
+    warnings: tuple[str, ...] = ()
+
+
+def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committed:
+    """Make the running trial the default of every kernel.
+
+    Raises :class:`RefusedError` where no trial runs or where kernel, image or entry were changed since it was armed.
+    A run that is cut off is finished by the next one while the trial still runs; after a reboot the machine is on
+    the old entry or the new one, and the trial has to be armed again.
+    """
+    status = read_status(root, ledger)
+    record, loader = status.record, status.loader
+    if status.state == records.COMMITTED:
+        return Committed(None)
+    if status.state != records.TRYING or record is None:
+        raise RefusedError(f"nothing to commit: {_NOT_TRYING[status.state]}")
+    if status.stale:
+        raise RefusedError(
+            f"the trial cannot be committed: {'; '.join(status.stale)}. What runs is not what would boot: arm it again"
+        )
+    if loader is None:
+        raise status.obstacle or HostStateError("the boot loader of this machine is unknown")
+    _refuse_lost_images(root, record)
+    change = set_owners(root, run, ledger, record.owners, True)
+    if check_mode:
+        return Committed(change)
+    write_record(ledger, dataclasses.replace(record, step=records.COMMITTING))
+    deadline.stop(root, run)
+    warnings = watchdog.stop_all(root) if record.watchdog else []
+    loader.clear_one_shot(run)
+    _release_entry(root, ledger)
+    for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
+        promote(root, _where_it_lies(root, record, kernel))
+    loader.sync()
+    change = set_owners(root, run, ledger, record.owners, False)
+    _finish(root, run, ledger, record)
+    return Committed(change, (*change.warnings, *warnings))
+
+
+def _where_it_lies(root: Root, record: Record, kernel: str) -> records.TriedImage:
+    """The image of a kernel with the place of the copy that was tried, if there is one."""
+    image = record.images[kernel]
+    if kernel == record.kernel and record.copied is not None and file_digest(root, record.copied) == image.digest:
+        return dataclasses.replace(image, path=record.copied)
+    return image
+
+
+def _refuse_lost_images(root: Root, record: Record) -> None:
+    for kernel in record.images:
+        image = _where_it_lies(root, record, kernel)
+        if image.digest not in {file_digest(root, path) for path in (image.path, *image.targets)}:
+            raise RefusedError(f"{image.path} is no longer the image that was tried: arm the trial again")
+
+
+def roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> tuple[Status, list[dict[str, str]]]:
+    """Take everything of a trial away; gives what was there before, and the diff. A running trial goes on until the
+    next reboot, without its deadline."""
+    status = read_status(root, ledger)
+    record = status.record
+    if record is None:
+        return status, []
+    if status.loader is None:
+        raise status.obstacle or HostStateError("the boot loader of this machine is unknown")
+    owned = _owned.owned_paths(ledger, deadline.OWNER)
+    changes = [_owned.preview_release(root, ledger, path) for path in owned]
+    if not check_mode:
+        if status.state == records.TRYING:
+            deadline.stop(root, run)
+            if record.watchdog:
+                watchdog.stop_all(root)
+        take_away(root, run, ledger, status.loader, record)
+    return status, [_owned.diff_entry(change) for change in changes if change.changed]
+
+
+def take_away(root: Root, run: Runner, ledger: Ledger, loader: TrialLoader, record: Record) -> None:
+    """Undo an arming, however far it came; first what makes it boot."""
+    loader.clear_one_shot(run)
+    _release_entry(root, ledger)
+    present = ledger.section("kernel_args").get(PANIC_OWNER, [])
+    if record.panic_added and present == record.owners[PANIC_OWNER]:
+        left = [argument for argument in present if argument != f"{PANIC}={record.panic}"]
+        set_owners(root, run, ledger, {PANIC_OWNER: left}, False)
+    loader.sync()
+    _finish(root, run, ledger, record)
+
+
+def _release_entry(root: Root, ledger: Ledger) -> None:
+    units = {deadline.SERVICE_PATH, deadline.TIMER_PATH, deadline.DROP_IN_PATH}
+    for path in _owned.owned_paths(ledger, deadline.OWNER):
+        if path not in units:
+            _owned.release(root, ledger, path)
+
+
+def _finish(root: Root, run: Runner, ledger: Ledger, record: Record) -> None:
+    if record.copied is not None:
+        discard(root, os.path.dirname(record.copied), frozenset({record.images[record.kernel].digest}))
+    # The drop-in first: the others do nothing without it.
+    owned = _owned.owned_paths(ledger, deadline.OWNER)
+    for path in sorted(owned, key=lambda path: path != deadline.DROP_IN_PATH):
+        _owned.release(root, ledger, path)
+    if owned:
+        deadline.forget(root, run)
+    forget_record(ledger)
