@@ -49,6 +49,18 @@ def test_a_run_of_tokens_keeps_its_order(line: list[str], there: bool) -> None:
     assert expected.has_run(line, ["a", "b", "c"]) is there
 
 
+def test_a_line_is_read_as_the_kernel_reads_it() -> None:
+    line = 'initrd=\\token\\initrd.img "lab.words=two words" key=\'a b #x "c"d\n'
+    assert expected.as_kernel_reads(line) == [
+        "initrd=\\token\\initrd.img",
+        "lab.words=two words",
+        "key='a",
+        "b",
+        "#x",
+        "cd",
+    ]
+
+
 def test_pending_passes_when_everything_is_as_promised() -> None:
     recovery = entry(title="recovery", rescue=True, args=["single"])
     expected.check_pending(result(entries=[entry(), recovery]), WANTED)
