@@ -76,6 +76,13 @@ def check_gone(result: Result, line: Sequence[str], arguments: Sequence[str]) ->
     check_settled(result)
 
 
+def check_alike(result: Result) -> None:
+    """A kernel that joined while the arguments were there ends with the line of the one that was there before."""
+    lines = {" ".join(entry["args"]) for entry in result["entries"] if entry["managed"] and not entry["rescue"]}
+    if len(lines) != 1:
+        raise StepFailedError(f"kernels have different lines: {'; '.join(sorted(lines))}")
+
+
 def check_settled(result: Result) -> None:
     if result["reboot_required"] or result["differs"]:
         raise StepFailedError(f"a reboot is said to be required; what differs: {result['differs']}")

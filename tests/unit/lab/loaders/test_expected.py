@@ -118,6 +118,13 @@ def test_gone_fails_where_something_is_left(state: dict[str, Any], line: list[st
         expected.check_gone(state, line, WANTED)
 
 
+def test_kernels_with_different_lines_are_not_alike() -> None:
+    recovery = entry(rescue=True, args=["single"])
+    expected.check_alike(result(entries=[entry(), recovery, entry(title="second")]))
+    with pytest.raises(StepFailedError, match="different lines"):
+        expected.check_alike(result(entries=[entry(), entry(title="second", args=["quiet"])]))
+
+
 def test_the_new_kernels_files_and_the_seed_are_passed_over() -> None:
     before = {"/etc/fstab": "1", "/boot/efi/loader/random-seed": "1", "/boot/grub/grub.cfg": "1"}
     after = {"/etc/fstab": "1", "/boot/vmlinuz-9.9-cloud": "1", "/boot/grub/grub.cfg": "2"}
