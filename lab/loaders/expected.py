@@ -26,9 +26,11 @@ def has_run(line: Sequence[str], wanted: Sequence[str]) -> bool:
     return any(list(line[place : place + len(wanted)]) == list(wanted) for place in range(len(line)))
 
 
-def as_kernel_reads(arguments: Sequence[str]) -> list[str]:
-    """Without the double quotes around values with blanks."""
-    return shlex.split(" ".join(arguments))
+def as_kernel_reads(line: str) -> list[str]:
+    """The tokens of a line, without the double quotes around values with blanks; nothing else is special."""
+    reader = shlex.shlex(line, posix=True)
+    reader.whitespace_split, reader.quotes, reader.escape, reader.commenters = True, '"', "", ""
+    return list(reader)
 
 
 def check_configured(result: Result, arguments: Sequence[str]) -> None:
@@ -56,7 +58,7 @@ def check_pending(result: Result, arguments: Sequence[str]) -> None:
 def check_running(result: Result, line: Sequence[str], arguments: Sequence[str]) -> None:
     """``line`` is /proc/cmdline as the kernel reads it."""
     check_configured(result, arguments)
-    if not has_run(line, as_kernel_reads(arguments)):
+    if not has_run(line, as_kernel_reads(" ".join(arguments))):
         raise StepFailedError(f"/proc/cmdline does not have them in order: {' '.join(line)}")
     check_settled(result)
 
@@ -72,6 +74,13 @@ def check_gone(result: Result, line: Sequence[str], arguments: Sequence[str]) ->
     if result["owners"]:
         raise StepFailedError(f"there are still owners: {result['owners']}")
     check_settled(result)
+
+
+def check_alike(result: Result) -> None:
+    """A kernel that joined while the arguments were there ends with the line of the one that was there before."""
+    lines = {" ".join(entry["args"]) for entry in result["entries"] if entry["managed"] and not entry["rescue"]}
+    if len(lines) != 1:
+        raise StepFailedError(f"kernels have different lines: {'; '.join(sorted(lines))}")
 
 
 def check_settled(result: Result) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import yaml
 
 from lab import machine
 from lab.errors import LabError
+from lab.loaders.expected import as_kernel_reads
 from lab.machine import Host
 from lab.paths import REPOSITORY
 from lab.progress import say
@@ -99,8 +99,8 @@ def grub_cfg_text(host: Host) -> str:
 
 
 def running_line(host: Host) -> list[str]:
-    """What the kernel itself says it was given. It takes quotes as a shell takes double quotes."""
-    return shlex.split(host.ssh("cat /proc/cmdline"))
+    """What the kernel itself says it was given."""
+    return as_kernel_reads(host.ssh("cat /proc/cmdline"))
 
 
 def kernel_release(host: Host) -> str:

@@ -49,6 +49,18 @@ def test_a_run_of_tokens_keeps_its_order(line: list[str], there: bool) -> None:
     assert expected.has_run(line, ["a", "b", "c"]) is there
 
 
+def test_a_line_is_read_as_the_kernel_reads_it() -> None:
+    line = 'initrd=\\token\\initrd.img "lab.words=two words" key=\'a b #x "c"d\n'
+    assert expected.as_kernel_reads(line) == [
+        "initrd=\\token\\initrd.img",
+        "lab.words=two words",
+        "key='a",
+        "b",
+        "#x",
+        "cd",
+    ]
+
+
 def test_pending_passes_when_everything_is_as_promised() -> None:
     recovery = entry(title="recovery", rescue=True, args=["single"])
     expected.check_pending(result(entries=[entry(), recovery]), WANTED)
@@ -104,6 +116,13 @@ def test_gone_passes_when_nothing_is_left() -> None:
 def test_gone_fails_where_something_is_left(state: dict[str, Any], line: list[str], words: str) -> None:
     with pytest.raises(StepFailedError, match=words):
         expected.check_gone(state, line, WANTED)
+
+
+def test_kernels_with_different_lines_are_not_alike() -> None:
+    recovery = entry(rescue=True, args=["single"])
+    expected.check_alike(result(entries=[entry(), recovery, entry(title="second")]))
+    with pytest.raises(StepFailedError, match="different lines"):
+        expected.check_alike(result(entries=[entry(), entry(title="second", args=["quiet"])]))
 
 
 def test_the_new_kernels_files_and_the_seed_are_passed_over() -> None:
