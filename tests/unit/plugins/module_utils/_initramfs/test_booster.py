@@ -10,6 +10,7 @@ what the real one packs: modules without directories, and what its init shall do
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,9 +95,9 @@ class BoosterHost(ImageHost):
                 return [name.strip() for name in line.partition(":")[2].partition("#")[0].split(",")]
         return []
 
-    def hold_ids(self) -> None:
+    def hold_ids(self, device: Device = DEVICE) -> None:
         with locked(self.root) as ledger:
-            for file in ids_files([NIC], [DEVICE], ["booster"]):
+            for file in ids_files([device.identity], [device], ["booster"]):
                 _owned.install(self.root, ledger, OWNER, file)
 
     def record_of(self) -> InitConfig:
@@ -191,11 +192,22 @@ def test_options_that_a_later_file_overrides_fail_the_proof(tmp_path: Path) -> N
     assert host.read(IMAGE) == OLD
 
 
-def test_an_image_that_would_not_load_vfio_pci_at_once_is_stale(tmp_path: Path) -> None:
+def test_a_library_of_graphics_drivers_takes_no_device(tmp_path: Path) -> None:
+    host = BoosterHost(tmp_path)
+    host.in_use = ["drm", "simpledrm"]
+    host.hold_ids(dataclasses.replace(DEVICE, class_code="0300", native_driver="amdgpu"))
+    assert host.call().changed
+    assert not host.call().changed
+
+
+@pytest.mark.parametrize(("forced", "more"), [(["nvme"], []), (["vfio_pci"], ["e1000e"])])
+def test_an_image_that_may_give_the_device_to_its_own_driver_is_stale(
+    tmp_path: Path, forced: list[str], more: list[str]
+) -> None:
     host = BoosterHost(tmp_path)
     host.hold_ids()
-    built = recorded(["nvme"], {"vfio_pci": "ids=8086:10d3"})
-    modules = {f"usr/lib/modules/{name}.ko": b"" for name in ("vfio", "vfio_pci", "vfio_iommu_type1")}
+    built = recorded(forced, {"vfio_pci": "ids=8086:10d3"})
+    modules = {f"usr/lib/modules/{name}.ko": b"" for name in ("vfio", "vfio_pci", "vfio_iommu_type1", *more)}
     host.put(IMAGE, archive({"init": b"", INIT_CONFIG: built.encode(), **modules}))
     assert host.call(check=True).data["images"][0]["reasons"] == [f"lacks {MODPROBE_PATH.lstrip('/')}"]
 
@@ -237,6 +249,7 @@ def test_a_failed_build_leaves_the_old_image(tmp_path: Path) -> None:
             InitConfig((), {"a": "b='c'", "d": "e=1 f=2"}),
         ),
         ('modprobeoptions:\n    a: "b=\\"c d\\""\n', InitConfig((), {"a": 'b="c d"'})),
+        ("modprobeoptions:\n    d: e=1\n        f: 2\n    g: h=1\n", InitConfig((), {"d": "e=1 f: 2", "g": "h=1"})),
         ("modprobeoptions: {}\nmodulesforceload: []\n", InitConfig((), {})),
         ("", InitConfig((), {})),
     ],
