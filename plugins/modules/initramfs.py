@@ -37,7 +37,9 @@ options:
       - The program that makes images.
       - V(auto) takes the one that new kernels get their images from.
       - V(mkinitcpio) is needed in version 37 or later, and its presets must not name a configuration file of their own.
-      - V(booster) is recognised and refused, because its images run no scripts.
+      - V(booster) makes images that run no scripts, so devices can be held by the method V(ids) alone, and only those
+        whose own driver is not in the image, because booster loads all modules side by side. C(/etc/booster.yaml) is
+        not written, it must have C(vfio_pci,vfio,vfio_iommu_type1) in C(modules_force_load).
     type: str
     choices: [auto, initramfs-tools, dracut, mkinitcpio, booster]
     default: auto

@@ -39,9 +39,10 @@ class Dracut:
             return None
         return (
             "this is an ostree system: its images belong to deployments that only rpm-ostree makes, and /usr, where "
-            "dracut looks for modules, is read-only. Build the image into the deployment (rpm-ostree initramfs "
-            "--enable --arg=--force-drivers --arg='vfio_pci vfio_iommu_type1') or choose devices by ids on the command "
-            "line"
+            "dracut looks for modules, is read-only. By hand, by ids: rpm-ostree kargs "
+            "--append-if-missing=rd.driver.pre=vfio-pci --append-if-missing=vfio-pci.ids=VENDOR:DEVICE, and where "
+            "lsinitrd does not list vfio-pci: rpm-ostree initramfs --enable --arg=--force-drivers "
+            "--arg='vfio_pci vfio_iommu_type1'. Then reboot"
         )
 
     def remarks(self, root: Root) -> list[str]:

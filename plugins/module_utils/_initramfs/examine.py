@@ -13,7 +13,11 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import read_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.booster_image import (
+    INIT_CONFIG,
+    with_modprobe_files,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need, our_patterns
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import (
     image_stamp,
@@ -25,9 +29,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 
 def look_into(root: Root, run: Runner, path: str, need: Need, modules: t.Iterable[str] = ()) -> Found:
     """Unpack the image and see; raises :class:`ToolError` where it is no whole image."""
-    patterns = our_patterns() | set(need.files)
-    listing = read_image(root, run, path, patterns)
-    return Found.in_listing(listing, {*need.modules, *modules})
+    return Found.in_listing(open_image(root, run, path, need), {*need.modules, *modules})
+
+
+def open_image(root: Root, run: Runner, path: str, need: Need) -> Listing:
+    """Every name in the image, and the content of what may be ours or is in ``need``; raises as above."""
+    listing = read_image(root, run, path, our_patterns() | set(need.files) | {INIT_CONFIG})
+    return with_modprobe_files(root, listing)
 
 
 def known_content(

@@ -38,7 +38,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.c
 # Unpacked images are too large for a file system in memory.
 SCRATCH = os.path.join("/var", "tmp")
 
-_MODULE = re.compile(r"(?:.*/)?lib/modules/[^/]+/.*?([^/]+)\.ko(?:\.[a-z0-9]+)?")
+# booster has them without the release and the directories of the kernel's tree.
+_MODULE = re.compile(r"(?:.*/)?lib/modules/(?:.*/)?([^/]+)\.ko(?:\.[a-z0-9]+)?")
 
 # First bytes of what lib/decompress.c in the kernel knows.
 _PYTHON_READERS: t.Mapping[bytes, t.Callable[[t.BinaryIO], t.Any]] = {

@@ -14,7 +14,11 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE, TAKEN_ALONG
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
+    IN_IMAGE,
+    SCRIPT_PATH,
+    TAKEN_ALONG,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import (
     MODPROBE_FILES,
     is_modprobe_file,
@@ -79,6 +83,16 @@ def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str
 def acts_early(files: t.Iterable[str]) -> bool:
     """Whether any of these files of the host is for images: then a boot without them there is not what was wanted."""
     return any(path in names for path in files for names in IN_IMAGE.values())
+
+
+def unserved(generator: str, files: t.Container[str]) -> str | None:
+    """Why no image of ``generator`` can act on ``files`` of the host, with what to do; ``None`` where they can."""
+    if SCRIPT_PATH not in files or SCRIPT_PATH in IN_IMAGE[generator]:
+        return None
+    return (
+        f"the images of {generator} run no scripts: nothing can hold a device by its address there. Use the method ids "
+        "if no other device of that model is in the host, or another initramfs generator (set initramfs_generator)"
+    )
 
 
 def shortfalls(need: Need, found: Found) -> list[str]:

@@ -27,14 +27,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     move_into_place,
     sync_boot_filesystem,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.booster_image import racing_drivers
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.examine import open_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH, read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
-    Found,
-    Need,
-    our_patterns,
-    shortfalls,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need, shortfalls
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import (
     image_size,
     read_free,
@@ -154,9 +151,9 @@ def prove(root: Root, run: Runner, image: str, job: Job) -> Found:
         raise ToolError(
             f"The new image for {job.kernel} is empty although its generator reported success: {job.path} is unchanged"
         )
-    listing = read_image(root, run, image, our_patterns() | set(job.need.files))
+    listing = open_image(root, run, image, job.need)
     found = Found.in_listing(listing, job.need.modules)
-    troubles = shortfalls(job.need, found)
+    troubles = [*shortfalls(job.need, found), *racing_drivers(root, listing)]
     if "init" not in listing.names:
         troubles.append("has no /init to start")
     if troubles:

@@ -73,6 +73,7 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
         ]
         stale = [assessment for assessment in assessments if assessment.troubles]
         _refuse(
+            proof.unserved(generator.name, digests),
             unified_obstacle(root, images) if stale else None,
             generator.obstacle(root) if proof.acts_early(digests) else None,
         )

@@ -18,6 +18,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.p
     acts_early,
     need_for,
     shortfalls,
+    unserved,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -74,7 +75,11 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     ]
     changes = {image["path"]: tuple(_stale(image, facts["generator"], files)) for image in images}
     stale = [image for image in images if changes[image["path"]]]
-    obstacles = [facts["obstacle"] if acts_early(files) else None, facts["unified_obstacle"] if stale else None]
+    cannot = unserved(facts["generator"], files)
+    obstacles = [
+        cannot or (facts["obstacle"] if acts_early(files) else None),
+        facts["unified_obstacle"] if stale else None,
+    ]
     refusals = (
         *(Refusal(None, reason) for reason in obstacles if reason is not None),
         *(refusal for image in images for refusal in _missing(image, acts_early(files))),

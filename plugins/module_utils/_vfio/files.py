@@ -41,6 +41,7 @@ UDEV_RULE_PATH = "/etc/udev/rules.d/70-virtfleet-vfio.rules"
 
 INITRAMFS_TOOLS = "initramfs-tools"
 DRACUT = "dracut"
+BOOSTER = "booster"
 
 # Scripts in init-top run in the order of their names, and Debian's own is called "udev".
 INIT_TOP_PATH = "/etc/initramfs-tools/scripts/init-top/00-virtfleet-vfio"
@@ -193,8 +194,8 @@ _GENERATOR_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
     ),
     DRACUT: _dracut(_RUN_SCRIPT, "sh readlink modprobe", (SCRIPT_PATH, TABLE_PATH)),
     MKINITCPIO: mkinitcpio_files(SCRIPT_PATH),
-    # It is refused before anything is written: its images run no scripts.
-    "booster": (),
+    # Refused before anything is written: its images run no scripts.
+    BOOSTER: (),
 }
 
 # mkinitramfs takes all of modprobe.d along by itself, dracut only for images that are made for one host.
@@ -202,7 +203,8 @@ _IDS_FILES: t.Mapping[str, tuple[OwnedFile, ...]] = {
     INITRAMFS_TOOLS: _initramfs_tools(_LOAD, ()),
     DRACUT: _dracut(_LOAD, "sh modprobe", ()),
     MKINITCPIO: mkinitcpio_files(SCRIPT_PATH),
-    "booster": (),
+    # It reads modprobe.d itself; what else it needs stands in a file that is not ours.
+    BOOSTER: (),
 }
 
 # initramfs-tools takes every rule of the administrator's along; whether it does is its own business, but an
@@ -224,7 +226,8 @@ IN_IMAGE: t.Mapping[str, t.Mapping[str, str]] = {
         DRACUT_HOOK_PATH: "*/dracut/hooks/pre-udev/10-virtfleet-vfio.sh",
     },
     MKINITCPIO: {**mkinitcpio_in_image(SCRIPT_PATH), MODPROBE_PATH: MODPROBE_PATH.lstrip("/")},
-    "booster": {},
+    # Not as a file: see _initramfs/booster_image.py.
+    BOOSTER: {MODPROBE_PATH: MODPROBE_PATH.lstrip("/")},
 }
 
 

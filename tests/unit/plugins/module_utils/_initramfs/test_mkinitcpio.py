@@ -291,26 +291,3 @@ def test_the_generator_with_presets_is_the_one(tmp_path: Path) -> None:
     generator = choose_generator(Root(str(tmp_path)))
     assert generator is not None
     assert generator.name == "mkinitcpio"
-
-
-@pytest.mark.parametrize("version", ["0.9", "0.11"])
-def test_booster_is_recognised_and_refused_with_the_reason(tmp_path: Path, version: str) -> None:
-    host = ArchHost(tmp_path)
-    host.generator = "booster"
-    (tmp_path / "etc/mkinitcpio.d/linux.preset").unlink()
-    host.put("usr/bin/booster")
-    host.put("etc/booster.yaml", {"0.9": "modules: nvme\n", "0.11": "modules_force_load: nvme,vfio_pci\n"}[version])
-    host.put("usr/share/libalpm/hooks/90-booster-install.hook")
-    host.put("boot/booster-linux.img", archive({"init": b""}))
-    generator = choose_generator(host.root)
-    assert generator is not None
-    assert generator.name == "booster"
-    assert generator.images(host.root) == [Image(RELEASE, "/boot/booster-linux.img")]
-    assert "its images run no scripts" in host.facts()["obstacle"]
-    host.hold()
-    with pytest.raises(RefusedError, match="modules_force_load: vfio_pci,vfio_iommu_type1"):
-        host.call()
-    module = {"module": "vfio-pci", "path": None, "content": None, "content_sha256": None}
-    host.let_go()
-    with pytest.raises(HostStateError, match=r"booster-linux\.img is not built"):
-        host.call(require=[module])

@@ -204,6 +204,14 @@ def test_what_keeps_images_from_holding_it_is_refused_and_nobody_minds_where_not
     assert judged(image("a", None), table=None, chosen=[], facts=facts).status == IN_SYNC
 
 
+def test_images_without_scripts_are_refused_for_the_method_that_needs_one() -> None:
+    facts = {"obstacle": "write a line into /etc/booster.yaml"}
+    reasons = [refusal.reason for refusal in judged(image("a", None), generator="booster", facts=facts).refusals]
+    assert len(reasons) == 1
+    assert "the images of booster run no scripts" in reasons[0]
+    assert "method ids" in reasons[0]
+
+
 def test_a_unified_image_that_cannot_be_signed_is_refused_where_one_is_to_be_built() -> None:
     facts = {"unified_obstacle": "no key was found"}
     assert judged(image("a", None), table=None, facts=facts).status == REFUSED
