@@ -56,10 +56,10 @@ def test_every_command_but_two_is_the_default_entrys_own(tmp_path: Path, name: s
 
 CONFIGURATION = """\
 menuentry 'Linux' --class os $menuentry_id_option 'id' {
-	if [ "${grub_platform}" = xen ]; then insmod xzio; else insmod gzio; fi
-	search --no-floppy --fs-uuid --set=root 0000-0000
-	linux	/vmlinuz-6.1 root=LABEL=a$vt_handoff 'odd=a$b' "dyndbg=file a.c +p" $vt_handoff
-	initrd	/ucode.img /initrd.img-6.1
+\tif [ "${grub_platform}" = xen ]; then insmod xzio; else insmod gzio; fi
+\tsearch --no-floppy --fs-uuid --set=root 0000-0000
+\tlinux\t/vmlinuz-6.1 root=LABEL=a$vt_handoff 'odd=a$b' "dyndbg=file a.c +p" $vt_handoff
+\tinitrd\t/ucode.img /initrd.img-6.1
 }
 """
 
