@@ -88,7 +88,7 @@ def test_a_roles_choices_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("role", ["plan", "kernel_arguments", "vfio", "verify", "revert"])
 def test_everything_that_reads_or_writes_the_command_line_is_told_the_boot_loader(role: str) -> None:
-    modules = {f"virtfleet.passthrough.{name}" for name in ("host_plan", "kernel_cmdline", "vfio_bind")}
+    modules = {f"virtfleet.passthrough.{name}" for name in ("host_plan", "kernel_cmdline", "vfio_bind", "vfio_options")}
     found = list(module_calls(load(role, "tasks/main.yml"), modules))
     assert found
     assert [call for call in found if "kernel_arguments_bootloader" not in call.get("bootloader", "")] == []
