@@ -65,8 +65,9 @@ def in_use(pf: Device, devices: t.Iterable[Device], dependencies: t.Iterable[Dep
 def switch_loses_the_host(
     pf: Device, now: str | None, wanted: str | None, dependencies: t.Iterable[Dependency]
 ) -> list[Refusal]:
-    """Why the mode of the card's switch must not change on the running host: drivers take the PF's interface away for
-    it and bring another one, without its addresses (Documentation/networking/switchdev.rst; mlx5, ice)."""
+    """Why the mode of the card's switch must not change on the running host: a driver may take the PF's interface
+    down, or away and bring another one without its addresses. No key permits it, because the connection that the run
+    itself comes through may be gone then, with nobody to bring it back."""
     if wanted is None or now is None or wanted == now:
         return []
     return [
