@@ -17,6 +17,7 @@ import dataclasses
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import tempfile
 import typing as t
@@ -182,6 +183,15 @@ def move_into_place(temporary: str, path: str, meta: FileMeta | None = None) -> 
         os.close(descriptor)
     os.rename(temporary, path)
     fsync_directory(os.path.dirname(path))
+
+
+def copy_private(source: str, target: str) -> None:
+    """The content of ``source`` in a file that nobody but root reads (real paths): an initramfs may hold keys, and
+    what is not finished yet has no mode of its own. A file that is there is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    shutil.copyfile(source, target)
 
 
 def remove(path: str) -> None:

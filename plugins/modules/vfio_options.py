@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - virtfleet.passthrough._attributes
   - virtfleet.passthrough._attributes.actiongroup
   - virtfleet.passthrough._attributes.writes
+  - virtfleet.passthrough._attributes.bootloader
 options:
   state:
     description:
@@ -208,6 +209,7 @@ refusals:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_options import change
 
@@ -243,6 +245,7 @@ def main() -> None:
                     "driver": {"type": "str", "default": "modesetting"},
                 },
             },
+            "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },
         supports_check_mode=True,
     )

@@ -185,7 +185,7 @@ def test_a_host_that_is_not_in_sync_is_shown_when_its_plan_is_made(fleet: Fleet)
     text = fleet.plan("good:drift:refused").text
     assert text.index("2 of\n") < text.index("PLAY RECAP")
     assert text.count("COMPONENT") == 2
-    assert "vfio       REFUSED     refused: 'nic' (address: 0000:09:00.0) matches no device of this host" in text
+    assert "vfio          REFUSED     refused: 'nic' (address: 0000:09:00.0) matches no device of this host" in text
 
 
 @pytest.mark.parametrize(("form", "separator"), [("yaml", "\n"), ("json", '",\n')])

@@ -21,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     FileMeta,
     Root,
+    copy_private,
     file_meta,
     move_into_place,
     remove,
@@ -71,8 +72,7 @@ def check_space(root: Root, source: str, directory: str, replaced: str | None) -
 def copy_image(root: Root, source: str, directory: str, digest: str) -> str:
     """Copy ``source`` to the trial's own name in ``directory`` and give its path; what is read back has ``digest``."""
     unfinished, path = f"{directory}/{_UNFINISHED}", f"{directory}/{NAME}"
-    remove(root.path(unfinished))
-    shutil.copyfile(root.path(source), root.path(unfinished))
+    copy_private(root.path(source), root.path(unfinished))
     move_into_place(root.path(unfinished), root.path(path), _meta(root, source))
     if file_digest(root, path) != digest:
         remove(root.path(path))

@@ -25,7 +25,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tok
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
+    FileMeta,
     Root,
+    copy_private,
+    file_meta,
     first_existing,
     move_into_place,
     remove,
@@ -198,12 +201,20 @@ def switch(root: Root, new: NewImage) -> None:
         return
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.virtfleet-passthrough")
     try:
-        shutil.copyfile(new.built, beside)
+        copy_private(new.built, beside)
         if not _same(new.built, beside):
             raise ToolError(f"{new.path} could not be written: what was read back differs. It stays as it was.")
-        move_into_place(beside, path)
+        move_into_place(beside, path, _meta(new.built, path))
     finally:
         remove(beside)
+
+
+def _meta(built: str, path: str) -> FileMeta | None:
+    """As the image is that goes, and no more open than the one that comes: that may be the first to hold keys."""
+    present, new = file_meta(path), file_meta(built)
+    if present is None or new is None:
+        return new
+    return dataclasses.replace(present, mode=present.mode & new.mode)
 
 
 def _same(one: str, other: str) -> bool:

@@ -52,6 +52,7 @@ def change(
 ) -> Result:
     """Body of ``vfio_options``; what comes after ``run`` is there for tests."""
     root = root or Root()
+    bootloader: str = module.params["bootloader"]
     params: t.Mapping[str, t.Any] = {} if module.params["state"] == "absent" else module.params
     with locked(root, module.check_mode) as ledger:
         devices = read_devices(root, ledger)
@@ -71,7 +72,7 @@ def change(
         arguments = builtin_arguments(options, facts["modules"])
         line = None
         if arguments or ledger.section("kernel_args").get(OWNER):
-            line = set_arguments(root, run, ledger, OWNER, arguments, check_mode=True)
+            line = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
         records = ledger.section("files")
         changed = (
             any(one.changed for one in changes)
@@ -88,7 +89,7 @@ def change(
             for path in leaving:
                 _owned.release(root, ledger, path)
             if line is not None:
-                notes += set_arguments(root, run, ledger, OWNER, arguments, check_mode=False).warnings
+                notes += set_arguments(root, run, ledger, OWNER, arguments, False, bootloader).warnings
     diff = [
         *(_owned.diff_entry(one) for one in changes if one.changed),
         *(line.diff if line is not None else ()),

@@ -21,7 +21,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_list
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import GENERATION_PARAMETER
 
 NAME = "kernel_arguments"
 
@@ -43,6 +42,8 @@ _EFIFB = "efi-framebuffer"
 # How the firmware's framebuffer is named in /proc/fb by what draws on it.
 _FIRMWARE_FRAMEBUFFER = re.compile(r"EFI VGA|VESA VGA|simple|(simple|efi|vesa)drm(drmfb)?")
 
+# The number of the held devices' table, and what marks a boot on trial.
+_OURS = "virtfleet_passthrough."
 _BLACKLIST = "modprobe.blacklist"
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MANAGED_PARAMETERS = ("pci", "clocksource", "tsc", "video", "initcall_blacklist", _BLACKLIST, *_DEBUG_ARGUMENTS)
@@ -122,8 +123,8 @@ def _extra(value: t.Any, realloc: bool) -> tuple[str, ...]:
     for argument in as_list(value, f"{NAME}_extra"):
         if not isinstance(argument, str):
             raise InputError(f"{NAME}_extra has {argument!r}: expected kernel arguments, each a string")
-        if key(argument) == GENERATION_PARAMETER:
-            raise InputError(f"{NAME}_extra has '{argument}': that number is given by this collection alone")
+        if key(argument).startswith(_OURS):
+            raise InputError(f"{NAME}_extra has '{argument}': such arguments are given by this collection alone")
         arguments.append(check_argument(argument))
     if not realloc:
         return tuple(arguments)

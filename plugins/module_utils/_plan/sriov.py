@@ -24,7 +24,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_int, as_list, as_mapping
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.boot_files import OWNER, boot_files
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.judge import in_use, judge
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.judge import (
+    in_use,
+    judge,
+    switch_loses_the_host,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.links import differing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.record import (
     Before,
@@ -155,6 +159,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         refusals += judge(device, entry.request, host.devices, host.dependencies)
         refusals += _given_away(device, selected)
         refusals += _no_switch(host, device, entry.request, now)
+        refusals += switch_loses_the_host(device, now.eswitch, entry.request.eswitch, host.dependencies)
         found = _changes(host, device, entry.request, now)
         changes += found
         if now.numvfs != entry.request.numvfs and device.interfaces:
@@ -229,6 +234,7 @@ def _release(host: HostState, address: Address, record: Record) -> tuple[list[Ch
         return [Change(f"release VFs of {address}", f"{record.wanted.numvfs} at boot", None, why=why)], []
     present = device.sriov_numvfs or 0
     refusals = in_use(device, host.devices, host.dependencies) if present and present != before else []
+    refusals += switch_loses_the_host(device, _before(host, device).eswitch, record.before.eswitch, host.dependencies)
     return [Change(f"release VFs of {address}", str(present), str(before), why=why)], refusals
 
 

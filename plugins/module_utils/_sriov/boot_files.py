@@ -50,6 +50,10 @@ address=${1:?}
 prefix=${2:-}
 device=$prefix/sys/bus/pci/devices/$address
 
+# udev gives no PATH, and a shell's own need not have the places of ip and devlink (bash of EL 9).
+PATH=${PATH:-/usr/bin:/bin}:$prefix/usr/sbin:$prefix/sbin
+export PATH
+
 log() {
   { echo "virtfleet-passthrough: $*" >>"$prefix/dev/kmsg"; } 2>/dev/null
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import MANAGEMENT_NIC, ROOT_NIC
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.use import IN_USE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -59,3 +60,23 @@ def in_use(pf: Device, devices: t.Iterable[Device], dependencies: t.Iterable[Dep
             )
             found.append(Refusal(dependency.address, reason))
     return found
+
+
+def switch_loses_the_host(
+    pf: Device, now: str | None, wanted: str | None, dependencies: t.Iterable[Dependency]
+) -> list[Refusal]:
+    """Why the mode of the card's switch must not change on the running host: a driver may take the PF's interface
+    down, or away and bring another one without its addresses. No key permits it, because the connection that the run
+    itself comes through may be gone then, with nobody to bring it back."""
+    if wanted is None or now is None or wanted == now:
+        return []
+    return [
+        Refusal(
+            dependency.address,
+            f"{dependency.address} {dependency.detail}. It may lose its interface while its switch goes from {now} to "
+            f"{wanted}: do that from a console ('devlink dev eswitch set pci/{pf.address} mode {wanted}'), then run "
+            "this again",
+        )
+        for dependency in dependencies
+        if Address.parse(dependency.address) == pf.address and dependency.kind in (MANAGEMENT_NIC, ROOT_NIC)
+    ]

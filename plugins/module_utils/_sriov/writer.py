@@ -22,14 +22,18 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency, Refusal
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.addresses import vf_addresses
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.boot_files import (
     ESWITCH_BEFORE_VFS,
     OWNER,
     boot_files,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.judge import in_use, judge
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.judge import (
+    in_use,
+    judge,
+    switch_loses_the_host,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.links import (
     differing,
     read_links,
@@ -224,10 +228,7 @@ def apply(
     check_mode: bool,
 ) -> Outcome:
     """Write what differs. ``ledger`` must be the locked one. Raises :class:`RefusedError` before the first write."""
-    refusals = judge(device, wanted, devices, dependencies)
-    if refusals:
-        reasons = "; ".join(refusal.reason for refusal in refusals)
-        raise RefusedError(reasons, device=refusals[0].device, allow=refusals[0].allow)
+    _refuse(judge(device, wanted, devices, dependencies))
     pf = Pf(root, run, write, device)
     now = pf.now(wanted)
     if wanted.eswitch is not None and now.eswitch is None:
@@ -235,6 +236,7 @@ def apply(
             f"{device.address} with the driver {device.driver} has no switch that devlink knows: leave switchdev out",
             device=str(device.address),
         )
+    _refuse(switch_loses_the_host(device, now.eswitch, wanted.eswitch, dependencies))
     records = read_records(ledger)
     known = records.get(device.address)
     record = new_record(device, wanted, now, known)
@@ -286,9 +288,8 @@ def release(
         pf = Pf(root, run, write, device)
         now = pf.now(wanted)
         if now.numvfs != wanted.numvfs and now.numvfs:
-            refusals = in_use(device, devices, dependencies)
-            if refusals:
-                raise RefusedError("; ".join(found.reason for found in refusals), device=refusals[0].device)
+            _refuse(in_use(device, devices, dependencies))
+        _refuse(switch_loses_the_host(device, now.eswitch, wanted.eswitch, dependencies))
         steps = pf.steps(wanted, now)
         diff += _diff(address, wanted, now, steps)
         if steps.any and not check_mode:
@@ -301,6 +302,12 @@ def release(
         notes += _write_files(root, ledger, files, previews)
         _note(ledger, address, None)
     return Outcome(True, wanted, vfs, (*diff, *_file_diffs(previews)), tuple(notes))
+
+
+def _refuse(refusals: t.Sequence[Refusal]) -> None:
+    if refusals:
+        reasons = "; ".join(refusal.reason for refusal in refusals)
+        raise RefusedError(reasons, device=refusals[0].device, allow=refusals[0].allow)
 
 
 def _note(ledger: Ledger, address: Address, record: Record | None) -> None:

@@ -13,7 +13,9 @@ Nothing of a device that a guest has open is touched: the kernel counts who enab
 
 from __future__ import annotations
 
-SCRIPT = r"""#!/bin/sh
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import GENERATION_PARAMETER, TABLE_PATH
+
+_TEMPLATE = r"""#!/bin/sh
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
@@ -61,6 +63,24 @@ resize() {
   return 1
 }
 
+# A boot that was not made for the table of held devices (a fallback) is as it was before, also in its BARs.
+generation=
+{ read -r word generation <"$prefix@TABLE@"; } 2>/dev/null
+if [ -n "$generation" ]; then
+  line=
+  running=
+  { read -r line <"$prefix/proc/cmdline"; } 2>/dev/null
+  for word in $line; do
+    case $word in
+      @PARAMETER@=*) running=${word#*=} ;;
+    esac
+  done
+  if [ "$running" != "$generation" ]; then
+    log "left as it is: this boot has generation ${running:-none}, the held devices have $generation"
+    exit 0
+  fi
+fi
+
 [ -e "$device/resource${bar}_resize" ] || {
   log "not resized: the kernel offers no sizes for it"
   exit 1
@@ -97,3 +117,5 @@ put "$address" "$vfio/bind" || log "vfio-pci did not take the device back"
 put "$override" "$device/driver_override"
 exit "$result"
 """
+
+SCRIPT = _TEMPLATE.replace("@TABLE@", TABLE_PATH).replace("@PARAMETER@", GENERATION_PARAMETER)

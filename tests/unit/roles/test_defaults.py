@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import BOOTLOADERS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import SECTIONS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.encryption import HOST_KEYS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.hugepages import TIMINGS
@@ -87,10 +88,16 @@ def test_a_roles_choices_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("role", ["plan", "kernel_arguments", "vfio", "verify", "revert"])
 def test_everything_that_reads_or_writes_the_command_line_is_told_the_boot_loader(role: str) -> None:
-    modules = {f"virtfleet.passthrough.{name}" for name in ("host_plan", "kernel_cmdline", "vfio_bind")}
+    modules = {f"virtfleet.passthrough.{name}" for name in ("host_plan", "kernel_cmdline", "vfio_bind", "vfio_options")}
     found = list(module_calls(load(role, "tasks/main.yml"), modules))
     assert found
     assert [call for call in found if "kernel_arguments_bootloader" not in call.get("bootloader", "")] == []
+
+
+def test_the_role_revert_knows_every_section_of_the_ledger() -> None:
+    text = (ROLES / "revert/tasks/main.yml").read_text(encoding="utf-8")
+    # Directories go with the files that they were made for.
+    assert [name for name in SECTIONS if f"owned.{name}" not in text] == ["directories"]
 
 
 def module_calls(tasks: list[dict[str, Any]], modules: set[str]) -> Iterator[dict[str, Any]]:

@@ -5,11 +5,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import FileMeta, Root, write_atomic
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
+    FileMeta,
+    Root,
+    copy_private,
+    write_atomic,
+)
 
 
 def test_a_missing_file_and_an_attribute_without_value_read_as_none(tmp_path: Path) -> None:
@@ -81,3 +88,22 @@ def test_only_the_real_root_is_live(tmp_path: Path) -> None:
     assert Root("/").is_live
     assert Root("//").is_live
     assert not Root(str(tmp_path)).is_live
+
+
+def test_nobody_else_reads_a_private_copy_not_even_before_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"key")
+    target.write_bytes(b"what a power cut has left")
+    target.chmod(0o644)
+    seen = []
+    copy = shutil.copyfile
+
+    def watched(*arguments: Any) -> None:
+        seen.append(target.stat().st_mode & 0o777)
+        copy(*arguments)
+
+    monkeypatch.setattr(shutil, "copyfile", watched)
+    copy_private(str(source), str(target))
+    assert (seen, target.read_bytes(), target.stat().st_mode & 0o777) == ([0o600], b"key", 0o600)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import (
     FileChange,
     OwnedFile,
@@ -167,3 +167,21 @@ def test_a_directory_is_ours_while_a_file_of_ours_is_in_it(tmp_path: Path) -> No
         assert "/etc/virtfleet-passthrough" in ledger.section("directories")
         release(root, ledger, f"{PATH}-2")
     assert not (tmp_path / "etc").exists()
+
+
+def test_a_release_that_was_cut_off_before_it_was_noted_is_not_made_twice(tmp_path: Path) -> None:
+    """The file is back, the ledger does not know it yet: the lines in it are the administrator's now."""
+    path = tmp_path / PATH.lstrip("/")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"one\ntwo\n")
+    before = tree(tmp_path)
+    put(tmp_path, b"one\ntwo\n")
+    put(tmp_path, b"one\nthree\n")
+    ledger = tmp_path / LEDGER_PATH.lstrip("/")
+    known = ledger.read_bytes()
+    take_back(tmp_path)
+    assert path.read_bytes() == b"one\ntwo\n"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(known)
+    assert take_back(tmp_path).note is None
+    assert {name: content for name, content in tree(tmp_path).items() if name in before} == before

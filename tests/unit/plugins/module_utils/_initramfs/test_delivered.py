@@ -151,6 +151,22 @@ def test_a_copy_that_somebody_replaced_is_found(host: EspHost) -> None:
     assert host.holds(place)
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644)])
+def test_an_image_that_only_root_may_read_stays_so_on_its_way(tmp_path: Path, umask: int, mode: int) -> None:
+    """The generator makes it so where it holds keys; the one before it did not."""
+    host = EspHost(tmp_path)
+    place = host.type1(NEW)
+    (tmp_path / place.lstrip("/")).chmod(0o644)
+    host.hold()
+    former = os.umask(umask)
+    try:
+        host.call()
+    finally:
+        os.umask(former)
+    assert host.holds(place)
+    assert (tmp_path / place.lstrip("/")).stat().st_mode & 0o777 == mode
+
+
 def test_another_systems_entries_and_those_of_another_loader_are_none_of_ours(tmp_path: Path) -> None:
     host = EspHost(tmp_path)
     host.type1(NEW)

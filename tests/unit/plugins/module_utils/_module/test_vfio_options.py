@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "resizable_bars": [],
     "resize_now": False,
     "xorg_host_gpu": None,
+    "bootloader": "auto",
 }
 BAR: dict[str, Any] = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
 
@@ -115,6 +116,16 @@ def test_the_guard_speaks_here_too(kernel: FakeKernel) -> None:
         run(kernel, disable_vga=True)
     with pytest.raises(RefusedError, match="no module vendor-reset"):
         run(kernel, vendor_reset=True)
+
+
+def test_the_command_line_is_written_by_the_boot_loader_that_was_named(kernel: FakeKernel) -> None:
+    """Where a kernel has the module built in; a loader that is not there shows that the name arrived."""
+    kernel.write("/lib/modules/6.12.0-test/modules.builtin", "kernel/arch/x86/kvm/kvm.ko\n")
+    kernel.write("/lib/modules/6.12.0-test/modules.builtin.modinfo", "kvm.parm=ignore_msrs:bool\0")
+    before = tree(kernel)
+    with pytest.raises(InputError, match="bootloader=proxmox-boot-tool"):
+        run(kernel, ignore_msrs=True, bootloader="proxmox-boot-tool")
+    assert tree(kernel) == before
 
 
 def test_resizing_now(kernel: FakeKernel) -> None:

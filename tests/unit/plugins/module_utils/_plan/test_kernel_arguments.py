@@ -262,6 +262,7 @@ def test_a_module_that_is_built_in_cannot_be_kept_from_loading() -> None:
         ({"extra": ["a b"]}, "expected exactly one"),
         ({"extra": ["--"]}, "ends the kernel's arguments"),
         ({"extra": ["virtfleet_passthrough.generation=3"]}, "by this collection alone"),
+        ({"extra": ["virtfleet_passthrough.trial=0123456789ab"]}, "by this collection alone"),
         ({"extra": ["isolcpus=1", "isolcpus=2"]}, "'isolcpus=2' contradicts 'isolcpus=1'"),
         ({"extra": ["pci=realloc=off"], "pci_realloc": True}, "pci=realloc=off"),
         ({"extra": ["clocksource=hpet"], "tsc": "always"}, "'clocksource=tsc' contradicts 'clocksource=hpet'"),

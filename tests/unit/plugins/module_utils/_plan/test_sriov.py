@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.network import MANAGEMENT_NIC
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.sriov import change
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan, make_plan
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency, HostState
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.sriov import parse_entries
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.boot_files import RULE_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.links import read_links
@@ -232,3 +233,16 @@ def test_vfs_are_named_by_their_card_alone(kernel: FakeSriov, match: dict[str, A
 def test_a_card_that_does_not_tell_is_asked_later(tmp_path: Path) -> None:
     kernel = FakeSriov(tmp_path, offset=0, stride=0)
     assert "does not tell where its VFs will be" in reasons(plan(kernel, ENTRY, vfio=GUESTS), "vfio")
+
+
+def test_the_switch_of_the_card_that_the_controller_comes_through_is_refused(kernel: FakeSriov) -> None:
+    entry = {**ENTRY, "switchdev": True}
+    host = look(kernel, [entry])
+    host.facts["sriov"]["pfs"][PF]["eswitch"] = "legacy"
+    way = Dependency(PF, MANAGEMENT_NIC, f"is {PORT}: the way to the controller (10.0.2.1)", "management_nic")
+    made = make_plan({"sriov": {"devices": [entry]}}, dataclasses.replace(host, dependencies=(way,)))
+    (refusal,) = made.verdicts["sriov"].refusals
+    assert (refusal.device, refusal.allow) == (PF, None)
+    assert "from legacy to switchdev: do that from a console" in refusal.reason
+    # VFs alone are only a blink of its link.
+    assert make_plan({"sriov": {"devices": [ENTRY]}}, dataclasses.replace(host, dependencies=(way,))).status == "drift"

@@ -145,6 +145,24 @@ def test_the_switch_is_set_when_the_driver_takes_it(
     assert told == [f"devlink dev eswitch set pci/{PF} mode switchdev [{number} VFs, autoprobe 0]"]
 
 
+def test_programs_are_found_without_the_help_of_path(kernel: FakeSriov, shell: list[str], tmp_path: Path) -> None:
+    """As a shell of EL 9 that udev has started: its own PATH has neither of the sbin."""
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    (bare / "readlink").symlink_to(shutil.which("readlink") or "")
+    (kernel.base.parent / "tools").rename(kernel.write("/usr/.there", "").parent / "sbin")
+    kernel.write(VFS_PATH, vfs_table({Address.parse(PF): record(switchdev=True, vfs=[{"index": 0, "trust": True}])}))
+    done = subprocess.run(
+        [shutil.which(shell[0]) or "", *shell[1:], "-s", PF, str(kernel.base)],
+        input=SCRIPT.encode(),
+        env={"PATH": str(bare), "TREE": str(kernel.base)},
+        timeout=10,
+        check=False,
+    )
+    assert done.returncode == 0, (kernel.base / "dev/kmsg").read_text()
+    assert len((kernel.base / "programs.log").read_text().splitlines()) == 2
+
+
 def test_another_pf_is_not_meant(kernel: FakeSriov, shell: list[str]) -> None:
     kernel.write(VFS_PATH, vfs_table({Address.parse("0000:02:00.0"): record()}))
     subprocess.run([*shell, "-s", PF, str(kernel.base)], input=SCRIPT.encode(), timeout=10, check=True)

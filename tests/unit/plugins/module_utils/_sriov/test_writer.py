@@ -19,8 +19,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.boot_
     SCRIPT_PATH,
     VFS_PATH,
 )
-from tests.unit.plugins.fake_sriov import PF, FakeSriov
+from tests.unit.plugins.fake_sriov import PF, PORT, FakeSriov
 
+DEFAULT_ROUTE = f"{PORT}\t00000000\t0102000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
 OURS = (RULE_PATH, SCRIPT_PATH, VFS_PATH)
 MACS = ("52:54:00:aa:00:10", "52:54:00:aa:00:11")
 VFS = [{"index": 0, "mac": MACS[0], "vlan": 100}, {"index": 1, "mac": MACS[1], "trust": True}]
@@ -220,6 +221,18 @@ def test_switchdev_once_the_vfs_are_there(kernel: FakeSriov) -> None:
     assert not ask(kernel, switchdev=True).changed
     ask(kernel, state="absent")
     assert kernel.eswitch == "legacy"
+
+
+def test_the_switch_of_the_card_that_the_controller_comes_through_stays(kernel: FakeSriov) -> None:
+    kernel.eswitch = "legacy"
+    kernel.write("/proc/net/route", "Iface\tDestination\tGateway\n" + DEFAULT_ROUTE)
+    with pytest.raises(RefusedError, match=rf"{PF} is {PORT}: the way to the controller.* from a console"):
+        ask(kernel, switchdev=True)
+    assert (kernel.writes, kernel.eswitch) == ([], "legacy")
+    # Set by hand it is kept, and brought about by every boot before there is a network.
+    kernel.eswitch = "switchdev"
+    assert ask(kernel, switchdev=True).changed
+    assert "pf 0000:01:00.0 2 0 switchdev" in (kernel.base / VFS_PATH.lstrip("/")).read_text()
 
 
 @pytest.mark.parametrize("found", [0, 3])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.resize_script import SCRIPT
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 from tests.unit.plugins.fake_kernel import FakeKernel
 
 GPU = "0000:0b:00.0"
@@ -136,3 +137,24 @@ def test_a_kernel_that_offers_nothing(kernel: FakeKernel, shell: list[str]) -> N
     (kernel.base / f"sys/bus/pci/devices/{GPU}/resource0_resize").unlink()
     assert resize(kernel, shell) == 1
     assert "the kernel offers no sizes" in log(kernel)
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "written"),
+    [
+        ("ro", "0000000000007f00"),
+        ("ro virtfleet_passthrough.generation=2", "0000000000007f00"),
+        ("ro virtfleet_passthrough.generation=3", "14"),
+    ],
+)
+def test_a_boot_that_is_not_the_tables_keeps_its_bars(
+    kernel: FakeKernel, shell: list[str], cmdline: str, written: str
+) -> None:
+    hold(kernel, "vfio-pci")
+    kernel.write(TABLE_PATH, "generation 3\n")
+    kernel.write("/proc/cmdline", cmdline + "\n")
+    resize(kernel, shell)
+    assert attribute(kernel, "resource0_resize") == written
+    # Not what the plan takes for a size that the kernel refused.
+    assert ("BAR 0: left as it is: this boot has generation" in log(kernel)) is (written != "14")
+    assert ("not resized" in log(kernel)) is (written == "14")
