@@ -219,7 +219,7 @@ def _unsafe_interrupts(device: Device, around: Surroundings) -> t.Iterator[Findi
 
 
 def _no_reset(device: Device, around: Surroundings) -> t.Iterator[Finding]:
-    reason = _why_no_reset(device, around)
+    reason = why_no_reset(device, around)
     if reason is None:
         return
     if around.is_part_of_display_card(device):
@@ -233,7 +233,7 @@ def _no_reset(device: Device, around: Surroundings) -> t.Iterator[Finding]:
     yield Finding(rule, str(device.address), reason, ALLOW_NO_RESET)
 
 
-def _why_no_reset(device: Device, around: Surroundings) -> str | None:
+def why_no_reset(device: Device, around: Surroundings) -> str | None:
     """``None`` where the kernel can reset the function alone.
 
     It makes the list of methods when it finds a function, and the bus may get its other functions after that: then

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import PciHostdev
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.option_rom import parse
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.option_rom import OptionRom, parse
 
 # What a function can decode at most (PCI Local Bus Specification 3.0, 6.2.5.2).
 _LARGEST = 16 * 1024 * 1024
@@ -38,19 +38,26 @@ class RomFile:
 
 
 def read_rom_file(root: Root, path: str) -> RomFile:
-    """The ROM in a file. A disk or a pipe that is named by mistake is not read."""
+    """What the plan needs of the ROM in a file."""
+    rom, problem = read_rom(root, path)
+    return RomFile(problem, () if rom is None else rom.ids)
+
+
+def read_rom(root: Root, path: str) -> tuple[OptionRom | None, str | None]:
+    """The ROM in a file, or what is wrong with it, as :class:`RomFile` says it. A disk or a pipe that is named by
+    mistake is not read."""
     place = root.path(path)
     if os.path.exists(place) and not os.path.isfile(place):
-        return RomFile(" is no file")
+        return None, " is no file"
     if os.path.isfile(place) and os.path.getsize(place) > _LARGEST:
-        return RomFile(" is larger than 16 MiB, which no ROM is")
+        return None, " is larger than 16 MiB, which no ROM is"
     data = root.read_bytes(path)
     if data is None:
-        return RomFile(" cannot be read")
+        return None, " cannot be read"
     try:
-        return RomFile(ids=parse(data, "").ids)
+        return parse(data, ""), None
     except InputError as exc:
-        return RomFile(str(exc))
+        return None, str(exc)
 
 
 def named_rom_files(domains: t.Any) -> tuple[str, ...]:
