@@ -46,12 +46,16 @@ EXAMPLES = r"""
 - name: Show them
   ansible.builtin.debug:
     var: diagnosis.findings
+
+- name: Show which causes of a guest's code 43 this host has
+  ansible.builtin.debug:
+    msg: "{{ diagnosis.checks | selectattr('symptom', '==', 'code_43') | selectattr('state', '!=', 'clear') }}"
 """
 
 RETURN = r"""
 checks:
-  description: For each symptom its known causes, those of the host first, then those of each domain that has PCI devices
-    of the host. A cause that applies need not be the one.
+  description: For each symptom its known causes, those of the host first, then those of each domain that has PCI
+    devices of the host. A cause that applies need not be the one.
   returned: success
   type: list
   elements: dict
