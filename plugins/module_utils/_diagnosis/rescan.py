@@ -24,10 +24,14 @@ def rescan_advice(address: str | None, devices: t.Sequence[Device]) -> str | Non
     if device is None or device.parent is None:
         return None
     bridge = device.parent
-    others = [
-        found for found in devices if found.address.slot != device.address.slot and _below(found, bridge, by_address)
+    others = [found for found in devices if found.address != device.address and _below(found, bridge, by_address)]
+    # The card's own functions go and come with it, if they are for guests as well.
+    in_use = [
+        found
+        for found in others
+        if found.driver is not None and not (found.held_for_guests and found.address.slot == device.address.slot)
     ]
-    used = [f"{found.address} ({found.driver})" for found in others if found.driver is not None]
+    used = [f"{found.address} ({found.driver})" for found in in_use]
     if used:
         return f"Do not remove its bridge {bridge} to scan the bus anew: below it is also {', '.join(used)}"
     return (

@@ -62,7 +62,7 @@ def test_a_bridge_is_rescanned_only_where_nothing_else_in_use_is_below(tmp_path:
     tree.write("/proc/sys/kernel/osrelease", "6.12.0\n")
     tree.function(PORT, bridge=True, class_code="060400", driver="pcieport")
     tree.function(GPU, under=PORT, driver="vfio-pci")
-    tree.function(AUDIO, under=PORT, driver="snd_hda_intel")
+    tree.function(AUDIO, under=PORT, driver="vfio-pci")
     advice = rescan_advice(GPU, read_devices(tree.root, Ledger()))
     assert advice is not None
     assert f"/sys/bus/pci/devices/{PORT}/remove" in advice
@@ -71,5 +71,10 @@ def test_a_bridge_is_rescanned_only_where_nothing_else_in_use_is_below(tmp_path:
     assert advice is not None
     assert "echo" not in advice
     assert f"{NVME} (nvme)" in advice
+    other = HostTree(tmp_path / "other")
+    other.write("/proc/sys/kernel/osrelease", "6.12.0\n")
+    other.function(GPU, under=PORT, driver="vfio-pci")
+    other.function(AUDIO, under=PORT, driver="snd_hda_intel")
+    assert f"{AUDIO} (snd_hda_intel)" in str(rescan_advice(GPU, read_devices(other.root, Ledger())))
     assert rescan_advice(PORT, read_devices(tree.root, Ledger())) is None
     assert rescan_advice("0000:09:00.0", read_devices(tree.root, Ledger())) is None
