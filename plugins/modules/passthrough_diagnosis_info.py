@@ -14,6 +14,7 @@ author:
 description:
   - Looks for lines that are known to come with a fault in the kernel's log, in the ends of libvirt's logs of domains,
     in the messages of libvirt itself, and in the log of Xorg, and says what causes them and what helps.
+  - For faults that look alike whatever causes them, tells which of the known causes the host and its domains have.
   - No finding does not mean that there is no fault. Where no remedy is known, none is named.
   - In a captured tree the kernel's log is looked for where sosreport and Debian keep it; the journal is not read there.
 extends_documentation_fragment:
@@ -27,6 +28,11 @@ options:
       - Looks into the kernel's log of the boot before this one as well, for a host that hung and was reset.
     type: bool
     default: false
+  shutdown_limit:
+    description:
+      - For how many seconds a domain may be in shutdown before it counts as stuck.
+    type: int
+    default: 120
 seealso:
   - module: virtfleet.passthrough.iommu_groups_facts
 """
@@ -40,9 +46,66 @@ EXAMPLES = r"""
 - name: Show them
   ansible.builtin.debug:
     var: diagnosis.findings
+
+- name: Show which causes of a guest's code 43 this host has
+  ansible.builtin.debug:
+    msg: "{{ diagnosis.checks | selectattr('symptom', '==', 'code_43') | selectattr('state', '!=', 'clear') }}"
 """
 
 RETURN = r"""
+checks:
+  description: For each symptom its known causes, those of the host first, then those of each domain that has PCI
+    devices of the host. A cause that applies need not be the one.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    symptom:
+      description: What is seen. V(code_43) in the guest, V(stop_loop) of the guest, V(no_picture), V(one_core) is used,
+        V(no_hdmi_audio) on the host, V(frozen_console) of the host, V(stuck_shutdown) of the domain.
+      returned: success
+      type: str
+      sample: code_43
+    name:
+      description: The cause.
+      returned: success
+      type: str
+      sample: split_irqchip
+    state:
+      description: V(applies), V(clear), or V(unknown) where the host does not tell.
+      returned: success
+      type: str
+      sample: clear
+    domain:
+      description: The domain, null for what is about the host.
+      returned: success
+      type: str
+      sample: win11
+    devices:
+      description: The PCI addresses that it is about.
+      returned: success
+      type: list
+      elements: str
+      sample: []
+    message:
+      description: The cause in words, as it is where it applies.
+      returned: success
+      type: str
+      sample: the I/O APIC is in QEMU and not in the kernel, which delays or loses line interrupts of devices
+    remedies:
+      description: What is known to help where it applies.
+      returned: success
+      type: list
+      elements: str
+      sample: [A newer machine type]
+  sample:
+    - symptom: code_43
+      name: split_irqchip
+      state: clear
+      domain: win11
+      devices: []
+      message: the I/O APIC is in QEMU and not in the kernel, which delays or loses line interrupts of devices
+      remedies: [A newer machine type]
 findings:
   description: Every fault once for each device, by the last line that shows it.
   returned: success
@@ -132,6 +195,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "previous_boot": {"type": "bool", "default": False},
+            "shutdown_limit": {"type": "int", "default": 120},
             "root": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

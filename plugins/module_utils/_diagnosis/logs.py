@@ -32,9 +32,9 @@ class Log(t.NamedTuple):
 
 def read_logs(root: Root, run: Runner) -> list[Log]:
     """The end of every domain's log, libvirt's own messages of this boot, and Xorg's log."""
-    logs = [Log(QEMU, _tail(root, f"{QEMU_LOGS}/{name}")) for name in root.listdir(QEMU_LOGS) if name.endswith(".log")]
+    logs = [Log(QEMU, tail(root, f"{QEMU_LOGS}/{name}")) for name in root.listdir(QEMU_LOGS) if name.endswith(".log")]
     logs.append(Log(LIBVIRT, _libvirt_messages(root, run)))
-    logs += [Log(XORG, _tail(root, path)) for path in _XORG_LOGS]
+    logs += [Log(XORG, tail(root, path)) for path in _XORG_LOGS]
     return [log for log in logs if log.text]
 
 
@@ -54,6 +54,7 @@ def _libvirt_messages(root: Root, run: Runner) -> str:
     return result.stdout if result.rc == 0 else ""
 
 
-def _tail(root: Root, path: str) -> str:
+def tail(root: Root, path: str) -> str:
+    """The end of a log, empty where there is none."""
     data = root.read_bytes(path) or b""
     return data[-_TAIL:].decode("utf-8", "replace")

@@ -89,6 +89,12 @@ class Surroundings:
         number = device.iommu_group
         return None if number is None else self._firmware_regions.get(number)
 
+    def share_bus(self, device: Device) -> tuple[Device, ...]:
+        """The other functions on the device's bus below its bridge; none for the root bus, which is never reset."""
+        if device.parent is None:
+            return ()
+        return tuple(other for other in self._below[device.parent] if other.address != device.address)
+
     def is_part_of_display_card(self, device: Device) -> bool:
         """Whether the device is a display or sits with one in the same slot, as a card's audio function does."""
         return device.address.slot in self._display_slots
@@ -108,6 +114,14 @@ class Surroundings:
             if number is not None:
                 members[number].append(device)
         return members
+
+    @functools.cached_property
+    def _below(self) -> dict[Address, list[Device]]:
+        below = collections.defaultdict(list)
+        for device in self.devices:
+            if device.parent is not None:
+                below[device.parent].append(device)
+        return below
 
     @functools.cached_property
     def _needs(self) -> dict[str, list[Dependency]]:

@@ -53,6 +53,9 @@ _DENYLIST = frozenset(
     )
 )
 
+# The method that resets everything on the function's bus, as reset_method names it.
+_BUS_RESET = "bus"
+
 _GO_BY_ADDRESS = "use method=override, which goes by address"
 
 # By a dependency's kind; storage, network and the like are one rule.
@@ -216,12 +219,9 @@ def _unsafe_interrupts(device: Device, around: Surroundings) -> t.Iterator[Findi
 
 
 def _no_reset(device: Device, around: Surroundings) -> t.Iterator[Finding]:
-    if device.resettable:
+    reason = why_no_reset(device, around)
+    if reason is None:
         return
-    reason = (
-        f"{device.address} cannot be reset: the next guest finds it as the last one left it, or the last one's "
-        "shutdown hangs until the host is rebooted"
-    )
     if around.is_part_of_display_card(device):
         # Most such cards are passed through for years; the listing that everybody learns from shows one.
         yield Finding("RESET-03", str(device.address), reason, warns=True)
@@ -231,6 +231,28 @@ def _no_reset(device: Device, around: Surroundings) -> t.Iterator[Finding]:
         rule = "RESET-04"
         reason += ". Single USB devices can be given to a guest without their controller"
     yield Finding(rule, str(device.address), reason, ALLOW_NO_RESET)
+
+
+def why_no_reset(device: Device, around: Surroundings) -> str | None:
+    """``None`` where the kernel can reset the function alone.
+
+    It makes the list of methods when it finds a function, and the bus may get its other functions after that: then
+    ``bus`` is listed, and refused whenever it is tried (``pci_parent_bus_reset`` and ``pci_init_capabilities`` in
+    the kernel's drivers/pci).
+    """
+    if not device.resettable:
+        return (
+            f"{device.address} cannot be reset: the next guest finds it as the last one left it, or the last one's "
+            "shutdown hangs until the host is rebooted"
+        )
+    sharing = around.share_bus(device) if device.reset_methods == (_BUS_RESET,) else ()
+    if not sharing:
+        return None
+    others = ", ".join(str(other.address) for other in sharing)
+    return (
+        f"{device.address} can be reset only with its whole bus, which it shares with {others}: VFIO does that while "
+        "one guest has all of them, and else the next guest finds it as the last one left it"
+    )
 
 
 def _rule_of(dependency: Dependency) -> str:

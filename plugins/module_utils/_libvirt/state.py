@@ -34,6 +34,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.res
     Capabilities,
     read_capabilities,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.rom_files import (
+    named_rom_files,
+    read_rom_file,
+)
 
 # Where the distributions put the programs that matter here; the first that exists stands for the package.
 _PROGRAMS: t.Mapping[str, tuple[str, ...]] = {
@@ -64,7 +68,8 @@ _SERVES_AS_WELL: t.Mapping[str, str] = {
 
 
 def read_domains_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Definitions of the wanted domains, PCI functions claimed by all, what libvirt can do, free huge pages.
+    """Definitions of the wanted domains, PCI functions claimed by all, what libvirt can do, free huge pages, and the
+    ROM files that are named.
 
     ``available``: libvirt answered, or there was nothing to ask; else ``reason`` says why not and ``domains`` come
     from libvirt's files. ``running``: names of all running domains, ``None`` where libvirt was not asked.
@@ -90,6 +95,7 @@ def read_domains_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapp
         "domains": [state.to_json() for state in states if state.name in names],
         "claims": [claim.to_json() for claim in claims(states)],
         "free_pages": read_free_pages(root),
+        "rom_files": {path: read_rom_file(root, path).to_json() for path in named_rom_files(wanted.get("domains"))},
     }
 
 

@@ -8,11 +8,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.checks import check
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.host import read_facts
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.logs import read_logs, read_previous_boot
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.rescan import rescan_advice
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._diagnosis.signatures import (
     KERNEL,
     Finding,
@@ -42,17 +46,24 @@ def info(module: AnsibleModule, run: Runner) -> Result:
     ]
     warnings = [] if log.text else ["the kernel's log could not be read, what it may show is missing"]
     devices = read_devices(root, Ledger())
+    facts, no_answer = read_facts(root, devices, findings, bool(log.text))
+    if no_answer is not None:
+        warnings.append(f"domains are judged by their files, what runs is not known: {no_answer}")
     return Result(
         data={
             "findings": [_with_devices(finding, devices) for finding in dict.fromkeys(findings)],
+            "checks": [found.to_json() for found in check(facts, module.params["shutdown_limit"])],
             "firmware": {name: root.read_word(f"{_DMI}/{attribute}") for name, attribute in _FIRMWARE.items()},
         },
         warnings=tuple(warnings),
     )
 
 
-def _with_devices(finding: Finding, devices: t.Iterable[Device]) -> dict[str, t.Any]:
+def _with_devices(finding: Finding, devices: t.Sequence[Device]) -> dict[str, t.Any]:
     """With ``behind``: what guests may have below a port that the line names."""
+    advice = rescan_advice(finding.device, devices) if finding.name == "bar_not_reserved" else None
+    if advice is not None:
+        finding = dataclasses.replace(finding, remedies=(*finding.remedies, advice))
     behind = [str(device.address) for device in devices if device.held_for_guests and _is_below(device, finding.device)]
     return {**finding.to_json(), "behind": behind}
 

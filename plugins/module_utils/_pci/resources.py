@@ -28,3 +28,16 @@ def above_4g(resource: str) -> bool:
         if start >= _4_GIB and flags & _IORESOURCE_MEM:
             return True
     return False
+
+
+def largest_bar(resource: str) -> int:
+    """The size of the largest memory BAR in bytes, 0 where there is none."""
+    sizes = [0]
+    for line in resource.splitlines()[:_BARS]:
+        try:
+            start, end, flags = (int(word, 16) for word in line.split())
+        except ValueError:
+            continue
+        if flags & _IORESOURCE_MEM and end > start:
+            sizes.append(end - start + 1)
+    return max(sizes)

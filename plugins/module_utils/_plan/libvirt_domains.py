@@ -43,6 +43,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.jud
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pages import shortage
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.pending import pending_differences
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.resolve import Capabilities, resolve
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.rom_files import RomFile, judge_rom_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import (
     DomainSpec,
     PciHostdev,
@@ -365,7 +366,7 @@ def _judge_devices(
     functions = {str(device.address): Function.from_device(device) for device in host.devices}
     others = [Claim(**claim) for claim in facts["claims"] if claim["domain"] != request.name]
     found.warnings.extend(_changed_roms(request, host, devices))
-    refused = judge_devices(devices, functions, others)
+    refused = (*judge_devices(devices, functions, others), *_rom_refusals(devices, host, facts["rom_files"]))
     found.refusals.extend(Refusal(exc.device, exc.reason, exc.allow) for exc in refused)
     if refused or (existing is not None and existing.active):
         return reasons
@@ -377,6 +378,18 @@ def _judge_devices(
         if lacking is not None:
             reasons.append(lacking)
     return reasons
+
+
+def _rom_refusals(
+    devices: t.Iterable[PciHostdev], host: HostState, rom_files: t.Mapping[str, t.Any]
+) -> t.Iterator[RefusedError]:
+    ids = {device.address: f"{device.identity.vendor_id}:{device.identity.device_id}" for device in host.devices}
+    for device in devices:
+        if device.rom_file is not None:
+            rom = RomFile.from_json(rom_files[device.rom_file])
+            refusal = judge_rom_file(device, rom, ids.get(device.address))
+            if refusal is not None:
+                yield refusal
 
 
 def _changed_roms(request: Request, host: HostState, devices: t.Iterable[PciHostdev]) -> t.Iterator[str]:

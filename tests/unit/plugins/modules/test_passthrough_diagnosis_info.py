@@ -15,6 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.virtfleet.passthrough.plugins.modules import passthrough_diagnosis_info
 from tests.unit.plugins.host_tree import HostTree
+from tests.unit.plugins.libvirt_host import FIXTURES
 
 PORT, HUB = "0000:00:01.1", "0000:02:00.0"
 
@@ -52,7 +53,30 @@ def test_a_healthy_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     tree = HostTree(tmp_path)
     tree.write("/proc/sys/kernel/osrelease", "6.12.0\n")
     tree.write("/var/log/dmesg", "Linux version 6.12\n")
-    assert diagnosis(tree, capsys)["findings"] == []
+    result = diagnosis(tree, capsys)
+    assert result["findings"] == []
+    assert {found["domain"] for found in result["checks"]} == {None}
+    assert not [found for found in result["checks"] if found["state"] == "applies"]
+
+
+def test_a_display_whose_memory_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gpu, port = "0000:01:00.0", "0000:00:01.0"
+    tree = HostTree(tmp_path)
+    tree.write("/proc/sys/kernel/osrelease", "6.12.0\n")
+    tree.function(port, bridge=True, class_code="060400", driver="pcieport")
+    tree.function(gpu, under=port, driver="vfio-pci", class_code="030000")
+    tree.write(
+        "/var/log/dmesg", f"Linux version 6.12\nvfio-pci {gpu}: BAR 3: can't reserve [mem 0xf0000000-0xf1ffffff]\n"
+    )
+    xml = (FIXTURES / "hostdevs-inactive.xml").read_text(encoding="utf-8")
+    tree.write("/etc/libvirt/qemu/gpu.xml", xml)
+    result = diagnosis(tree, capsys)
+    (finding,) = result["findings"]
+    assert f"/sys/bus/pci/devices/{port}/remove" in finding["remedies"][-1]
+    applying = [found for found in result["checks"] if found["state"] == "applies" and found["domain"] == "gpu"]
+    assert [(found["symptom"], found["name"], found["devices"]) for found in applying] == [
+        ("code_43", "bar_not_reserved", [gpu])
+    ]
 
 
 def test_without_a_kernel_log_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

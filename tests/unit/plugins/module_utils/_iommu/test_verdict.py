@@ -174,6 +174,47 @@ def test_no_reset_refuses_by_class() -> None:
     assert (rules(network), "USB" in network.blockers[0].reason) == (["RESET-02"], False)
 
 
+@pytest.mark.parametrize(
+    ("methods", "others", "refused"),
+    [
+        (("bus",), ("0000:04:02.0",), True),
+        (("bus",), ("0000:04:01.1",), True),
+        (("bus",), (), False),
+        (("pm", "bus"), ("0000:04:02.0",), False),
+        ((), ("0000:04:02.0",), False),
+    ],
+    ids=["two slots", "two functions", "alone", "another method", "before Linux 5.15"],
+)
+def test_a_reset_of_a_shared_bus_is_none(methods: tuple[str, ...], others: tuple[str, ...], refused: bool) -> None:
+    address, bridge = "0000:04:01.0", Address.parse("0000:03:00.0")
+    devices = [
+        function("0000:03:00.0", "0604", 5, is_bridge=True),
+        function(address, "0200", 5, parent=bridge, reset_methods=methods),
+        *(function(other, "0200", 5, parent=bridge, driver="vfio-pci") for other in others),
+        function("0000:05:01.0", "0200", 6, parent=Address.parse("0000:03:01.0")),
+    ]
+    blockers = judged(devices, address).blockers
+    assert [(blocker.rule, blocker.device, blocker.allow) for blocker in blockers] == [
+        ("RESET-02", address, "no_reset")
+    ] * refused
+    assert all(f"shares with {others[0]}:" in blocker.reason for blocker in blockers)
+
+
+def test_functions_of_the_root_bus_share_none_that_is_reset() -> None:
+    devices = [function(XHCI, "0c03", 1, reset_methods=("bus",)), function(NIC, "0200", 2, reset_methods=("bus",))]
+    assert rules(judged(devices, XHCI)) == []
+
+
+def test_a_card_that_is_reset_with_its_bus_is_warned_of_by_its_class() -> None:
+    port = Address.parse(PORT)
+    shared: dict[str, Any] = {"parent": port, "reset_methods": ("bus",)}
+    display = [function(ONBOARD, "0300", 0), function(GPU, "0300", 1, **shared), function(AUDIO, "0403", 1, **shared)]
+    found = judged(display, GPU, selected=(GPU, AUDIO))
+    assert (rules(found), [finding.rule for finding in found.warnings]) == ([], ["RESET-03"])
+    usb = [function("0000:02:00.0", "0c03", 1, **shared), function("0000:02:00.1", "0c03", 1, **shared)]
+    assert rules(judged(usb, "0000:02:00.0")) == ["RESET-04"]
+
+
 def test_what_the_host_needs_of_any_member_blocks() -> None:
     devices = [function(NIC, "0200", 3), function("0000:02:00.1", "0106", 3)]
     disk = Dependency("0000:02:00.1", "root_disk", "holds /", None)

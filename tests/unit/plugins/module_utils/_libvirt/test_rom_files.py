@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.rom_files import judge_rom_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.rom_files import (
+    judge_rom_files,
+    named_rom_files,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.spec import PciHostdev
 from tests.unit.plugins.host_tree import HostTree
 from tests.unit.plugins.option_roms import rom_image
@@ -47,3 +51,27 @@ def test_a_file_that_is_missing_or_none(tree: HostTree) -> None:
     assert reasons(tree) == ["rom_file /srv/card.rom of 0000:0b:00.0 cannot be read"]
     tree.write("/srv/card.rom", "<html>")
     assert "no expansion ROM" in reasons(tree)[0]
+
+
+def test_what_is_no_rom_for_certain_is_not_read(tree: HostTree) -> None:
+    place = tree.write("/srv/card.rom", "")
+    with place.open("wb") as stream:
+        # Sparse: it takes no room, and reading it would.
+        stream.truncate(16 * 1024 * 1024 + 1)
+    assert reasons(tree) == ["rom_file /srv/card.rom of 0000:0b:00.0 is larger than 16 MiB, which no ROM is"]
+    place.unlink()
+    place.mkdir()
+    assert reasons(tree) == ["rom_file /srv/card.rom of 0000:0b:00.0 is no file"]
+
+
+@pytest.mark.parametrize(
+    ("domains", "named"),
+    [
+        ([{"devices": ["gpu", {"name": "nic", "rom_file": "/b"}]}, {"devices": [{"rom_file": "/a"}]}], ("/a", "/b")),
+        ([{"devices": [{"rom_file": "a"}, {"rom_file": 1}, {"rom_file": None}]}, {"devices": "/a"}, "x", {}], ()),
+        (None, ()),
+        ("/a", ()),
+    ],
+)
+def test_the_files_that_a_list_names(domains: Any, named: tuple[str, ...]) -> None:
+    assert named_rom_files(domains) == named

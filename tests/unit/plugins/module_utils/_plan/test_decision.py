@@ -51,6 +51,7 @@ def host() -> HostState:
             "domains": [],
             "claims": [],
             "free_pages": {},
+            "rom_files": {},
         },
     }
     return dataclasses.replace(host_with(facts), devices=(GPU,))

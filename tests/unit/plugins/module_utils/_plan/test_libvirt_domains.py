@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.topology import Cpu, Topology
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -17,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.con
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.domains import all_snapshots, claims
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.judge import Request
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.manage import apply
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.state import read_domains_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.libvirt_domain import request_from
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.libvirt_domains import (
     decide,
@@ -24,6 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.libvir
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Dependency, HostState, Verdict
 from tests.unit.plugins.libvirt_host import GPU, GPU_AUDIO, driver_uri, usual_host
+from tests.unit.plugins.option_roms import rom_image
 from tests.unit.plugins.planned_host import device_on, host_with
 
 EIGHT = Topology(
@@ -50,6 +54,7 @@ def planned(facts: dict[str, Any] | None = None, driver: str | None = "vfio-pci"
         "domains": [],
         "claims": [],
         "free_pages": {},
+        "rom_files": {},
         **(facts or {}),
     }
     host = host_with({"libvirt_domains": state, "cpu_isolation": {"topology": EIGHT.to_json()}})
@@ -59,6 +64,10 @@ def planned(facts: dict[str, Any] | None = None, driver: str | None = "vfio-pci"
 def judged(domain: dict[str, Any], host: HostState | None = None) -> Verdict:
     host = host or planned()
     return decide({"domains": [domain]}, host, {"gpu": host.devices})
+
+
+def no_program(argv: Sequence[str], cwd: str | None = None) -> CommandResult:
+    raise AssertionError(f"{argv} is not needed")
 
 
 def module_params(options: Any) -> dict[str, Any]:
@@ -150,6 +159,32 @@ def test_device_of_another_running_domain_is_refused() -> None:
     verdict = judged(DEMO, planned({"claims": [claim]}))
     assert verdict.status == "refused"
     assert verdict.refusals[0].device == GPU
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "rom_file /srv/card.rom of 0000:01:00.0 cannot be read"),
+        (rom_image(3, "10de", "2204", last=True)[:600], "is cut off: the image at byte 0 has 1024 bytes, 600 are"),
+        (rom_image(3, "10de", "1184", last=True), "is for 10de:1184, and the device is 10de:2204"),
+        (rom_image(3, "10de", "2204", last=True), None),
+    ],
+    ids=["missing", "cut off", "another model", "right"],
+)
+def test_a_wrong_rom_is_refused_before_anything_is_written(
+    tmp_path: Path, content: bytes | None, reason: str | None
+) -> None:
+    base = usual_host(tmp_path)
+    if content is not None:
+        base.write("srv/card.rom", "")
+        (tmp_path / "srv/card.rom").write_bytes(content)
+    domain = {**DEMO, "devices": [{"name": "gpu", "rom_file": "/srv/card.rom"}]}
+    read = read_domains_state(base.root, no_program, Ledger(), {"domains": [domain]})
+    # Not even what waits for a reboot may begin with it.
+    for driver in ("vfio-pci", "nouveau"):
+        refusals = judged(domain, planned({"rom_files": read["rom_files"]}, driver)).refusals
+        assert [refusal.device for refusal in refusals] == [GPU] * (reason is not None)
+        assert all(reason in refusal.reason for refusal in refusals if reason)
 
 
 def test_managed_device_that_the_host_needs_is_refused_without_its_key() -> None:
