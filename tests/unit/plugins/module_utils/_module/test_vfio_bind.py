@@ -24,6 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import TAKEN_BACK_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
     DRACUT_HOOK_PATH,
     HOOK_PATH,
@@ -655,3 +656,29 @@ def test_plan_and_writer_agree_on_every_method(models: FakeKernel, method: str) 
     assert release.changes[0].setting == f"release {FIRST}"
     assert call(models, exclusive=True, method=method).changed
     assert owned(models) == set()
+
+
+@pytest.mark.parametrize("method", FILES)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_given_back_for_the_next_boot_is_not_forgotten(models: FakeKernel, method: str, named: bool) -> None:
+    """Lesson 6: the run after the one that changed something says the same."""
+    release: dict[str, t.Any] = {"state": "absent"} if named else {"exclusive": True}
+    devices = (FIRST,) if named else ()
+    arguments = call(models, FIRST, method=method, timing="both").data["kernel_args"]
+    models.boot(" ".join(["ro", *arguments]))
+    foretold = call(models, *devices, method=method, check=True, **release)
+    assert not (models.base / TAKEN_BACK_PATH.lstrip("/")).exists()
+    assert call(models, *devices, method=method, **release) == foretold
+    assert foretold.data["reboot_required"]
+    again = call(models, *devices, method=method, **release)
+    assert (again.changed, again.data["reboot_required"]) == (False, True)
+    assert judged(models, method=method).status == "pending_reboot"
+    # At once is still possible, and then nothing waits.
+    noted = (models.base / TAKEN_BACK_PATH.lstrip("/")).read_text()
+    assert call(models, *devices, method=method, timing="now", **release).changed
+    assert models.driver(FIRST) == "e1000e"
+    assert not (models.base / TAKEN_BACK_PATH.lstrip("/")).exists()
+    # A /run of another boot tells nothing.
+    models.write(TAKEN_BACK_PATH, noted)
+    models.write("/proc/sys/kernel/random/boot_id", "second\n")
+    assert read_state(models.root, models.run, Ledger.read(models.root), {})["taken_back"] == []
