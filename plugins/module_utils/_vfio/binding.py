@@ -188,6 +188,16 @@ def _check_method(
         raise _combined(refusals)
 
 
+def with_networks(plan: Plan, kept: t.Mapping[Address, t.Sequence[t.Mapping[str, t.Any]]]) -> Plan:
+    """The plan with what the interfaces of its devices have now in their records, for their return."""
+    if not kept:
+        return plan
+    records = dict(plan.records)
+    for address, settings in kept.items():
+        records[str(address)] = {**records[str(address)], "network": list(settings)}
+    return dataclasses.replace(plan, records=records)
+
+
 def read_table(root: Root, ledger: Ledger) -> Table | None:
     """The table that this collection wrote, or ``None``."""
     if TABLE_PATH not in ledger.section("files"):
