@@ -87,8 +87,8 @@ options:
       - V(now) changes the running drivers, all of O(devices) or none, and leaves the next boots alone.
       - V(both) does both.
       - What the interfaces of a network card have when it is taken from the running host (static addresses, MTU,
-        master, being up) is kept, and brought back when it is given back to the running host, unless systemd-networkd or
-        NetworkManager configures the interface. A warning names what did not come back. Routes, VLANs above the
+        master, being up) is kept, and brought back when it is given back to the running host, unless systemd-networkd
+        or NetworkManager configures the interface. A warning names what did not come back. Routes, VLANs above the
         interface and leased addresses are not kept.
     type: str
     choices: [boot, now, both]
