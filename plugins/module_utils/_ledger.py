@@ -16,8 +16,9 @@ objects, each kept by the one part of the library that owns it:
 ``kernel_args``           owner → arguments in order (``_cmdline/``)
 ``kernel_line``           what may stand in boot entries at this moment (``_cmdline/block.py``)
 ``images``                image path → inputs and what was proven in it (``_initramfs/``)
-``devices``               BDF address → identity, native driver, permanent MAC, names (``_pci/``), and the boot
-                          in which a method without a table was configured (``_vfio/binding.py``)
+``devices``               BDF address → identity, native driver, permanent MAC, names (``_pci/``), the boot in which
+                          a method without a table was configured (``_vfio/binding.py``), and what its network
+                          interfaces had when it was taken from the running host (``_vfio/network_return.py``)
 ``domains``               domain name → what we defined (``_libvirt/``)
 ``hugepages``             pool → pages before and after us, in which boot (``_hugepages/writer.py``)
 ``sriov``                 BDF address of a PF → identity, what is wanted of it, what was before us (``_sriov/``)

@@ -86,6 +86,10 @@ options:
       - V(boot) decides about the next boots and leaves the running drivers alone.
       - V(now) changes the running drivers, all of O(devices) or none, and leaves the next boots alone.
       - V(both) does both.
+      - What the interfaces of a network card have when it is taken from the running host (static addresses, MTU,
+        master, being up) is kept, and brought back when it is given back to the running host, unless systemd-networkd
+        or NetworkManager configures the interface. A warning names what did not come back. Routes, VLANs above the
+        interface and leased addresses are not kept.
     type: str
     choices: [boot, now, both]
     default: boot
@@ -205,7 +209,9 @@ devices:
   sample:
     - {address: "0000:01:00.0", status: pending_reboot, driver: e1000e, native_driver: e1000e, configured: true}
 reboot_required:
-  description: Whether the running system differs from what the next boot brings, whenever that was configured.
+  description: >-
+    Whether the running system differs from what the next boot brings, whenever that was configured; also where a device
+    that was given back for the next boot is still held in this one.
   returned: success
   type: bool
   sample: true

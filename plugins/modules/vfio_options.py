@@ -194,7 +194,9 @@ kernel_args:
   elements: str
   sample: [vfio_pci.disable_idle_d3=1]
 reboot_required:
-  description: Whether something that is set runs otherwise, whenever it was set.
+  description: >-
+    Whether something that is set runs otherwise, whenever it was set, or something that was taken back in this boot
+    still acts.
   returned: success
   type: bool
   sample: true

@@ -36,6 +36,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import OWNER, may_be_in_images
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method_rules import others_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import resolve_method
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.network_return import (
+    bring_back,
+    kept_settings,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import (
     DRIVERS,
     AttributeWriter,
@@ -85,6 +89,12 @@ def bind(
         foreign = others_arguments(boot, ledger.section("kernel_args").get(OWNER, []))
         plan = binding.make_plan(root, ledger, request, around, foreign)
         moved = _moves(root, plan)
+        networks = {
+            address: record["network"]
+            for address, record in ((one, ledger.section("devices").get(str(one), {})) for one in plan.release)
+            if "network" in record
+        }
+        plan = binding.with_networks(plan, kept_settings(root, run, plan.bind))
         suspected = suspects(root, ledger) if may_be_in_images(plan.releases_files) else {}
         # Refuses here, before the first write, where the boot loader cannot take what is needed.
         arguments = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
@@ -99,6 +109,7 @@ def bind(
             notes += binding.install_files(root, ledger, plan)
             applied = _arguments(root, run, ledger, request, plan, set_args, check_mode=False)
             notes += applied.warnings if applied is not None else ()
+            notes += bring_back(root, run, networks, wait=root.is_live)
             plan = binding.settled(plan)
         return Result(
             changed,

@@ -26,6 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import note_taken_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import resizable_bar
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
@@ -35,7 +36,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.option
     files,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options_guard import builtin_arguments, judge
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options_state import read_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options_state import (
+    read_state,
+    still_in_effect,
+    what_stays,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.resizable_bar import WantedBar
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import (
     AttributeWriter,
@@ -81,9 +86,12 @@ def change(
             or bool(resized)
             or (line is not None and line.changed)
         )
+        stays = what_stays(root, ledger, options)
         notes = [*findings.warnings, *(one.note for one in changes if one.note)]
         if changed and not module.check_mode:
             _resize(root, write or attribute_writer(root), resized)
+            # First, because what is released tells nothing any more.
+            note_taken_back(root, OWNER, stays)
             for file in wanted:
                 _owned.install(root, ledger, OWNER, file)
             for path in leaving:
@@ -99,7 +107,8 @@ def change(
         "files": [file.path for file in wanted],
         "parameters": _parameters(options, facts),
         "kernel_args": arguments,
-        "reboot_required": _reboot_required(options, facts, resized),
+        "reboot_required": _reboot_required(options, facts, resized)
+        or bool(still_in_effect({**facts, "taken_back": stays}, options)),
     }
     return Result(changed, data, tuple(diff), tuple(notes))
 

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.cpulist import format_cpulist
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu.topology import Topology
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError, RefusedError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import (
     cpu_isolation,
@@ -133,7 +134,9 @@ def make_plan(
     check_wanted(wanted)
     judged = [name for name in COMPONENTS if name in wanted and (components is None or name in components)]
     entries = wanted.get("vfio", {}).get("devices") or []
-    selected, refusals = select(entries, host.devices, sriov.numbers(wanted.get("sriov", {}), host.devices))
+    around = Surroundings(host.devices, host.dependencies, host.iommu)
+    pfs = sriov.numbers(wanted.get("sriov", {}), host.devices)
+    selected, refusals = select(entries, host.devices, pfs, around.mates)
     if "cpu_isolation" in judged:
         wanted = _with_domain_cpus(wanted, host, selected)
     verdicts = encryption.guard({name: _judge(name, wanted, host, selected) for name in judged}, host, selected, keys)

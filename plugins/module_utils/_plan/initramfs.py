@@ -13,16 +13,11 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, looked_for
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import (
-    Found,
-    acts_early,
-    need_for,
-    shortfalls,
-    unserved,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import acts_early, unserved
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio, vfio_options
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.images import image_shortfalls
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
     HostState,
@@ -120,12 +115,7 @@ def _no_space(image: t.Mapping[str, t.Any], free: t.Mapping[str, int]) -> t.Iter
 
 
 def _stale(image: t.Mapping[str, t.Any], generator: str, files: t.Mapping[str, str]) -> t.Iterator[Change]:
-    need = need_for(generator, files, image["modules_needed"])
-    content = image["content"]
-    if content is None and need.is_empty:
-        return
-    found = Found.from_json(content) if content is not None else Found({}, ())
-    troubles = shortfalls(need, found)
+    troubles = image_shortfalls(image, generator, files)
     if troubles:
         before = _together(troubles) if image["present"] else None
         yield Change(f"image {image['path']}", before, "rebuilt and looked into")

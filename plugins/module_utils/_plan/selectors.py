@@ -43,7 +43,7 @@ except ImportError:
     netaddr = None
 
 _ENTRY_KEYS = frozenset({"name", "match", "functions", "count", "allow"})
-_FUNCTIONS = ("matched", "all")
+_FUNCTIONS = ("matched", "all", "group")
 # They name VFs by their PF, which also works before there are any; other selectors look at what is there.
 VF_SELECTORS = ("vf_of", "vf")
 EVERY = "all"
@@ -100,7 +100,9 @@ class Wanted:
             raise InputError(f"vfio_devices '{name}': match has {', '.join(match)}; expected vf_of, with or without vf")
         functions = entry.get("functions") or "matched"
         if functions not in _FUNCTIONS:
-            raise InputError(f"vfio_devices '{name}': functions is {functions!r}; expected {' or '.join(_FUNCTIONS)}")
+            raise InputError(f"vfio_devices '{name}': functions is {functions!r}; expected {', '.join(_FUNCTIONS)}")
+        if vf_selectors and functions == "group":
+            raise InputError(f"vfio_devices '{name}': functions: group goes with no VFs; name each with vf_of and vf")
         return cls(
             name,
             match,
@@ -136,19 +138,35 @@ def parse_entries(entries: t.Any) -> list[Wanted]:
     return wanted
 
 
+class Mates(t.Protocol):
+    """The other members of a function's IOMMU group, bridges included."""
+
+    def __call__(self, device: Device, /) -> t.Iterable[Device]: ...
+
+
+def _no_mates(_device: Device) -> tuple[Device, ...]:
+    return ()
+
+
 def select(
-    entries: t.Any, devices: t.Sequence[Device], pfs: t.Mapping[str, tuple[Device, int]] | None = None
+    entries: t.Any,
+    devices: t.Sequence[Device],
+    pfs: t.Mapping[str, tuple[Device, int]] | None = None,
+    mates: Mates = _no_mates,
 ) -> tuple[Selection, tuple[Refusal, ...]]:
     """Resolve every entry. Raises :class:`InputError` for a malformed one; what the host decides is a refusal.
 
     ``pfs`` maps the names of ``sriov_devices`` to the PF and the number of VFs that it is to have; one that is not
-    there yet is selected as it is foreseen.
+    there yet is selected as it is foreseen. ``mates`` is for ``functions: group``.
     """
     wanted = parse_entries(entries)
     resolved: dict[str, tuple[Device, ...]] = {}
     refusals: list[Refusal] = []
     for entry in wanted:
-        found, refusal = _resolve_vfs(entry, devices, pfs or {}) if "vf_of" in entry.match else resolve(entry, devices)
+        if "vf_of" in entry.match:
+            found, refusal = _resolve_vfs(entry, devices, pfs or {})
+        else:
+            found, refusal = resolve(entry, devices, mates)
         if refusal is not None:
             refusals.append(refusal)
         else:
@@ -157,7 +175,9 @@ def select(
     return Selection(resolved), tuple(refusals)
 
 
-def resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, ...], Refusal | None]:
+def resolve(
+    entry: Wanted, devices: t.Sequence[Device], mates: Mates = _no_mates
+) -> tuple[tuple[Device, ...], Refusal | None]:
     """The functions of one entry that looks at what is there, or why there are none."""
     matching = [
         device for device in devices if all(SELECTORS[key](device, value) for key, value in entry.match.items())
@@ -173,6 +193,10 @@ def resolve(entry: Wanted, devices: t.Sequence[Device]) -> tuple[tuple[Device, .
     if entry.functions == "all":
         slots = {device.address.slot for device in endpoints}
         endpoints = [device for device in devices if device.address.slot in slots and not device.is_bridge]
+    if entry.functions == "group":
+        together = {device.address for device in endpoints}
+        together |= {mate.address for device in endpoints for mate in mates(device)}
+        endpoints = [device for device in devices if device.address in together and not device.is_bridge]
     return tuple(endpoints), None
 
 

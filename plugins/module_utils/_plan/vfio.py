@@ -18,6 +18,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.images import boots_without
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.isolation import parting_advice
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
@@ -102,13 +103,14 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     waits = bool(foreseen) and not _boot_was_made_for(host, target.table)
     changes = [*_device_changes(host, present, target, chosen), *_file_changes(host, target), *arguments.changes]
     unbound = [device for device, _keys in there if device.driver != VFIO_PCI]
-    missed = () if changes else tuple(_missed(host, target, unbound))
+    missed = () if changes or _images_came_later(host, target) else tuple(_missed(host, target, unbound))
+    left_over = any(address not in chosen for address in _still_held(host))
     return Verdict(
         changes=tuple(changes),
         refusals=tuple(dict.fromkeys((*refusals, *arguments.refusals, *missed))),
         warnings=(*warnings, *(method_warnings(method) if changes and chosen else ())),
         assumptions=(*_assumptions(around, (device for device, _keys in there)), *_foresight(foreseen)),
-        pending_reboot=not changes and not missed and (bool(unbound) or waits or arguments.pending_reboot),
+        pending_reboot=not changes and not missed and (bool(unbound) or waits or left_over or arguments.pending_reboot),
         apply={
             "devices": [
                 _for_writer(device, keys, _is_foreseen(host, device))
@@ -313,6 +315,17 @@ def _missed(host: HostState, target: Target, unbound: t.Iterable[Device]) -> t.I
         else:
             continue
         yield Refusal(str(device.address), reason)
+
+
+def _images_came_later(host: HostState, target: Target) -> bool:
+    """Whether this boot had an image without the target's files: then the next one, or one after a rebuild, helps."""
+    return target.in_images and (host.facts[NAME]["image_since_boot"] or boots_without(host, _digests(target)))
+
+
+def _still_held(host: HostState) -> t.Iterator[Address]:
+    """The devices that were given back for the next boots only, as long as this one holds them."""
+    noted = host.facts[NAME]["taken_back"]
+    return (device.address for device in host.devices if str(device.address) in noted and device.driver == VFIO_PCI)
 
 
 def _boot_was_made_for(host: HostState, table: Table | None) -> bool:

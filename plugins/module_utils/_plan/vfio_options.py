@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.foreign import foreign_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.images import boots_without
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
     HostState,
@@ -34,9 +35,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.option
     PARAMETERS,
     RULE_PATH,
     Options,
+    Parameter,
     files,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options_guard import builtin_arguments, judge
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options_state import still_in_effect
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.resizable_bar import WantedBar
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.xorg import HostGpu, parse_driver
 
@@ -82,11 +85,14 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     changes, blocked = _file_changes(host, options, waiting)
     refusals += blocked
     all_changes = (*changes, *judged.changes)
+    failed = {} if all_changes else _not_brought(host, options, waiting)
+    refusals += [Refusal(None, reason) for reason in failed.values()]
+    waits = bool(waiting - set(failed)) or bool(still_in_effect(facts, options))
     return Verdict(
         changes=all_changes,
         refusals=tuple(dict.fromkeys((*refusals, *judged.refusals))),
         warnings=(*findings.warnings, *_advice(options, host, selected)),
-        pending_reboot=not all_changes and (judged.pending_reboot or bool(waiting)),
+        pending_reboot=not all_changes and (judged.pending_reboot or waits),
         apply={**_for_module(options, wanted), "kernel_args": arguments},
     )
 
@@ -98,6 +104,10 @@ def target_files(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) 
         owned = _owned_here(host)
         return {path: sha256 for path, sha256 in facts["files"].items() if path in owned and sha256 is not None}
     options, _refusals = _options(facts["wanted"], host, selected)
+    return _digests(options)
+
+
+def _digests(options: Options) -> dict[str, str]:
     return {file.path: digest(file.content) for file in files(options)}
 
 
@@ -247,18 +257,50 @@ def _running_as_ours(options: Options, facts: t.Mapping[str, t.Any]) -> list[str
     ]
 
 
+def _differing(options: Options, facts: t.Mapping[str, t.Any]) -> list[Parameter]:
+    return [
+        parameter
+        for parameter in options.parameters
+        if parameter.label in facts["running"] and not same_value(facts["running"][parameter.label], parameter.value)
+    ]
+
+
 def _waiting(options: Options, facts: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     """The files whose content does not run yet. A module that is not loaded takes its options when it is."""
-    for parameter in options.parameters:
-        running = facts["running"].get(parameter.label)
-        if running is not None and not same_value(running, parameter.value):
-            yield MODPROBE_PATH
+    if _differing(options, facts):
+        yield MODPROBE_PATH
     if options.vendor_reset and not facts["vendor_reset_loaded"]:
         yield MODULES_LOAD_PATH
     for region in options.bars:
         state = facts["bars"].get(str(region.address), {}).get(str(region.number))
         if state is not None and state["size"] != region.size:
             yield RULE_PATH
+
+
+def _not_brought(host: HostState, options: Options, waiting: t.Collection[str]) -> dict[str, str]:
+    """By file, why another boot would not bring what it asks for: this one was made with it. BAR sizes are left to
+    the guard, which has the message of the script."""
+    facts = host.facts[NAME]
+    found: dict[str, str] = {}
+    if MODULES_LOAD_PATH in waiting and MODULES_LOAD_PATH not in facts["since_boot"]:
+        found[MODULES_LOAD_PATH] = (
+            f"vendor_reset: this boot was made with {MODULES_LOAD_PATH} and the module is not loaded, and another boot "
+            "would do the same. Its build may be missing or fail: dkms status, journalctl -b -u systemd-modules-load"
+        )
+    early = {path: sha256 for path, sha256 in _digests(options).items() if path == MODPROBE_PATH}
+    if MODPROBE_PATH in waiting and not (
+        MODPROBE_PATH in facts["since_boot"] or facts["image_since_boot"] or boots_without(host, early)
+    ):
+        differing = ", ".join(
+            f"{parameter.label} is {facts['running'][parameter.label]} instead of {parameter.value}"
+            for parameter in _differing(options, facts)
+        )
+        found[MODPROBE_PATH] = (
+            f"{differing} although this boot was made with {MODPROBE_PATH}, and another boot would do the same. "
+            "Either it was changed after the start (write the value into /sys/module/…/parameters, or reboot by hand), "
+            "or something loads the module past modprobe.d"
+        )
+    return found
 
 
 def _advice(options: Options, host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> t.Iterator[str]:

@@ -29,6 +29,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Refusal
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import note_taken_back, taken_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import guard
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import MISSING, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import driverctl_installed
@@ -81,7 +82,8 @@ class Request:
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What will be done. ``target`` is what the next boots have afterwards; ``bind`` and ``release`` change drivers
-    now; ``held`` are those to be given back that are on vfio-pci through us; ``files`` of ours are there afterwards."""
+    now; ``held`` are those to be given back that are on vfio-pci through us; ``files`` of ours are there afterwards.
+    ``taken_back`` are those that an earlier run in this boot gave back for the next ones."""
 
     target: Target
     files: tuple[_owned.OwnedFile, ...]
@@ -91,6 +93,7 @@ class Plan:
     held: frozenset[Address]
     records: t.Mapping[str, t.Mapping[str, t.Any]]
     natives: t.Mapping[Address, str | None]
+    taken_back: frozenset[Address] = frozenset()
 
     @property
     def releases_files(self) -> tuple[str, ...]:
@@ -109,7 +112,9 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
     by_address = {device.address: device for device in around.devices}
     recorded = {Address.parse(text): record for text, record in ledger.section("devices").items()}
     named = {wanted.address: wanted for wanted in request.devices}
-    gone = _leaving(request, named, {*present.entries, *recorded})
+    earlier = {Address.parse(text): record for text, record in taken_back(root, OWNER).items()}
+    ours = {*present.entries, *recorded, *earlier}
+    gone = _leaving(request, named, ours)
     entries = {
         address: identity for address, identity in present.entries.items() if not (request.boot and address in gone)
     }
@@ -133,7 +138,7 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
     bind = [
         address for address in named if request.present and request.now and current_driver(root, address) != VFIO_PCI
     ]
-    held = {address for address in gone if _holds_ours(root, address, {*present.entries, *recorded}, present.table)}
+    held = {address for address in gone if _holds_ours(root, address, ours, present.table)}
     return Plan(
         target=target,
         files=files,
@@ -142,7 +147,8 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
         release=tuple(sorted(held)) if request.now else (),
         held=frozenset(held),
         records=_records(root, recorded, by_address, named if request.present else {}, target, gone),
-        natives={address: record.get("native_driver") for address, record in recorded.items()},
+        natives={address: record.get("native_driver") for address, record in {**earlier, **recorded}.items()},
+        taken_back=frozenset(earlier),
     )
 
 
@@ -182,6 +188,16 @@ def _check_method(
         raise _combined(refusals)
 
 
+def with_networks(plan: Plan, kept: t.Mapping[Address, t.Sequence[t.Mapping[str, t.Any]]]) -> Plan:
+    """The plan with what the interfaces of its devices have now in their records, for their return."""
+    if not kept:
+        return plan
+    records = dict(plan.records)
+    for address, settings in kept.items():
+        records[str(address)] = {**records[str(address)], "network": list(settings)}
+    return dataclasses.replace(plan, records=records)
+
+
 def read_table(root: Root, ledger: Ledger) -> Table | None:
     """The table that this collection wrote, or ``None``."""
     if TABLE_PATH not in ledger.section("files"):
@@ -194,6 +210,8 @@ def install_files(root: Root, ledger: Ledger, plan: Plan) -> list[str]:
     """Write the plan's boot files and records; gives notes for people. The generation is durable before the table."""
     if plan.target.table is not None:
         ledger.generation = max(ledger.generation, plan.target.table.generation)
+    # First, because the ledger's records go and nothing else tells of these.
+    note_taken_back(root, OWNER, _kept_by_this_boot(root, plan))
     devices = ledger.section("devices")
     if devices != plan.records:
         devices.clear()
@@ -203,6 +221,16 @@ def install_files(root: Root, ledger: Ledger, plan: Plan) -> list[str]:
         _owned.install(root, ledger, OWNER, file)
     notes = [_owned.release(root, ledger, path).note for path in plan.releases_files]
     return [note for note in notes if note is not None]
+
+
+def _kept_by_this_boot(root: Root, plan: Plan) -> dict[str, dict[str, str | None]]:
+    """The devices that stay on vfio-pci until the next boot although nothing configures them, with their drivers."""
+    leaving = sorted((plan.held | plan.taken_back) - set(plan.target.entries))
+    return {
+        str(address): {"native_driver": plan.natives.get(address)}
+        for address in leaving
+        if str(address) not in plan.records and current_driver(root, address) == VFIO_PCI
+    }
 
 
 def settled(plan: Plan) -> Plan:
@@ -236,10 +264,15 @@ def reboot_required(root: Root, plan: Plan, request: Request) -> bool:
     if running != (None if table is None else table.generation):
         return True
     named = [wanted.address for wanted in request.devices]
-    drivers = drivers_after(root, plan, {*entries, *named})
-    return any(drivers[address] != VFIO_PCI for address in entries) or any(
-        device_status(drivers[address], address in entries, request.present, address in plan.held) == PENDING_REBOOT
-        for address in named
+    leaving = (plan.held | plan.taken_back) - {*entries, *(named if request.present else ())}
+    drivers = drivers_after(root, plan, {*entries, *named, *leaving})
+    return (
+        any(drivers[address] == VFIO_PCI for address in leaving)
+        or any(drivers[address] != VFIO_PCI for address in entries)
+        or any(
+            device_status(drivers[address], address in entries, request.present, address in plan.held) == PENDING_REBOOT
+            for address in named
+        )
     )
 
 

@@ -16,7 +16,16 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import read_directives
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import (
+    changed_since_boot,
+    image_changed_since_boot,
+    taken_back,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import (
+    parse,
+    read_directives,
+    same_value,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.module_info import (
     is_loaded,
     read_modules,
@@ -24,10 +33,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.module
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     MODPROBE_PATH,
+    MODULES_LOAD_PATH,
     OWNER,
     PARAMETERS,
     PATHS,
+    RULE_PATH,
     VENDOR_RESET,
+    Options,
+    files,
     modules_of,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.resizable_bar import read_bars
@@ -40,7 +53,9 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     """``wanted`` as it was given and ``managed`` (whether anything was), for components that need to know; ``files``
     (path to SHA-256 or ``None``), ``modules`` (what each kernel knows, see :class:`ModuleInfo`), ``running`` (values
     by ``module.parameter``, of loaded modules), ``vendor_reset_loaded``, ``directives`` (lines of others in
-    modprobe.d about these modules), ``bars`` (by address) and ``bar_messages`` (what this boot's script could not do).
+    modprobe.d about these modules), ``since_boot`` (those of the files that are newer than this boot),
+    ``image_since_boot`` (whether the running kernel's image is), ``taken_back`` (see :func:`what_stays`),
+    ``bars`` (by address) and ``bar_messages`` (what this boot's script could not do).
 
     One process per kernel where options are wanted, one more where a BAR has another size than is wanted.
     """
@@ -64,8 +79,42 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
             for directive in (read_directives(root) if names else ())
             if directive.module in names and directive.path != MODPROBE_PATH
         ],
+        "since_boot": changed_since_boot(root, paths),
+        "image_since_boot": image_changed_since_boot(root, ledger),
+        "taken_back": taken_back(root, OWNER),
         **_bars(root, run, bool(wanted.get("resizable_bars"))),
     }
+
+
+def what_stays(root: Root, ledger: Ledger, wanted: Options) -> dict[str, str | None]:
+    """What is configured and not ``wanted`` any more, or was taken back earlier in this boot: labels of parameters
+    with the values that were set, and paths. To be noted until the next boot; :func:`still_in_effect` tells what of
+    it this boot has."""
+    found: dict[str, str | None] = taken_back(root, OWNER)
+    ours = owned_paths(ledger, OWNER)
+    if MODPROBE_PATH in ours:
+        for directive in parse(root.read_text(MODPROBE_PATH) or "", MODPROBE_PATH):
+            found.update({f"{directive.module}.{name}": value for name, value in directive.parameters.items()})
+    # A file that was not there when the boot began did nothing in it.
+    acting = [path for path in (MODULES_LOAD_PATH, RULE_PATH) if path in ours]
+    found.update(dict.fromkeys(set(acting) - set(changed_since_boot(root, acting))))
+    kept = {*(parameter.label for parameter in wanted.parameters), *(file.path for file in files(wanted))}
+    return {name: value for name, value in found.items() if name not in kept}
+
+
+def still_in_effect(facts: t.Mapping[str, t.Any], wanted: Options) -> list[str]:
+    """Those of ``taken_back`` in what :func:`read_state` gives that act until the next boot."""
+    kept = {*(parameter.label for parameter in wanted.parameters), *(file.path for file in files(wanted))}
+    return [
+        name
+        for name, value in facts["taken_back"].items()
+        if name not in kept
+        and (
+            name == RULE_PATH
+            or (name == MODULES_LOAD_PATH and facts["vendor_reset_loaded"])
+            or (name in facts["running"] and same_value(facts["running"][name], value))
+        )
+    ]
 
 
 def _is_on(value: t.Any) -> bool:

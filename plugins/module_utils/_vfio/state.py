@@ -15,6 +15,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import (
+    image_changed_since_boot,
+    taken_back,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import read_directives
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import (
@@ -30,9 +34,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table 
 def read_state(root: Root, _run: Runner, ledger: Ledger, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """``table`` (text or ``None``), ``files`` (path → SHA-256 or ``None``: every path that the component uses
     here), ``generators``, ``vfio_pci`` (``module``, ``builtin``, ``missing``), ``builtin_drivers``, ``driverctl``
-    (whether it is installed), ``foreign_ids`` (path → ids that somebody else's modprobe.d has for vfio-pci), and
-    what other components need to know of this one's part of the plan: ``managed``, whether devices are wanted at all,
-    and ``method`` as it was written. No process."""
+    (whether it is installed), ``foreign_ids`` (path → ids that somebody else's modprobe.d has for vfio-pci),
+    ``image_since_boot`` (whether the running kernel's image is newer than this boot), ``taken_back`` (addresses that
+    were given back in this boot for the next ones only), and what other components need to know of this one's part of
+    the plan: ``managed``, whether devices are wanted at all, and ``method`` as it was written. No process."""
     generators = installed_generators(root)
     paths = {file.path for file in boot_files(Table(1, {}), generators)} | set(owned_paths(ledger, OWNER))
     paths |= {MODPROBE_PATH, *(f"{DIRECTORY}/{name}" for name in root.listdir(DIRECTORY))}
@@ -47,6 +52,8 @@ def read_state(root: Root, _run: Runner, ledger: Ledger, wanted: t.Mapping[str, 
         "builtin_drivers": builtin_drivers(root, root.listdir(DRIVERS)),
         "driverctl": driverctl_installed(root),
         "foreign_ids": foreign_ids(root),
+        "image_since_boot": image_changed_since_boot(root, ledger),
+        "taken_back": sorted(taken_back(root, OWNER)),
     }
 
 

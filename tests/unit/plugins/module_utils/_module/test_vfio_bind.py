@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import typing as t
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
     InputError,
@@ -24,6 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import TAKEN_BACK_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
     DRACUT_HOOK_PATH,
     HOOK_PATH,
@@ -655,3 +657,60 @@ def test_plan_and_writer_agree_on_every_method(models: FakeKernel, method: str) 
     assert release.changes[0].setting == f"release {FIRST}"
     assert call(models, exclusive=True, method=method).changed
     assert owned(models) == set()
+
+
+@pytest.mark.parametrize("method", FILES)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_given_back_for_the_next_boot_is_not_forgotten(models: FakeKernel, method: str, named: bool) -> None:
+    """Lesson 6: the run after the one that changed something says the same."""
+    release: dict[str, t.Any] = {"state": "absent"} if named else {"exclusive": True}
+    devices = (FIRST,) if named else ()
+    arguments = call(models, FIRST, method=method, timing="both").data["kernel_args"]
+    models.boot(" ".join(["ro", *arguments]))
+    foretold = call(models, *devices, method=method, check=True, **release)
+    assert not (models.base / TAKEN_BACK_PATH.lstrip("/")).exists()
+    assert call(models, *devices, method=method, **release) == foretold
+    assert foretold.data["reboot_required"]
+    again = call(models, *devices, method=method, **release)
+    assert (again.changed, again.data["reboot_required"]) == (False, True)
+    assert judged(models, method=method).status == "pending_reboot"
+    # At once is still possible, and then nothing waits.
+    noted = (models.base / TAKEN_BACK_PATH.lstrip("/")).read_text()
+    assert call(models, *devices, method=method, timing="now", **release).changed
+    assert models.driver(FIRST) == "e1000e"
+    assert not (models.base / TAKEN_BACK_PATH.lstrip("/")).exists()
+    # A /run of another boot tells nothing.
+    models.write(TAKEN_BACK_PATH, noted)
+    models.write("/proc/sys/kernel/random/boot_id", "second\n")
+    assert read_state(models.root, models.run, Ledger.read(models.root), {})["taken_back"] == []
+
+
+def test_a_network_interface_is_kept_for_its_return(kernel: FakeKernel) -> None:
+    kernel.interface("eth1", (kernel.base / f"sys/bus/pci/devices/{FIRST}").resolve())
+    had = {"ifname": "eth1", "mtu": 9000, "flags": ["UP"], "addr_info": [{"local": "192.0.2.5", "prefixlen": 24}]}
+    back = {"ifname": "eth1", "mtu": 9000, "flags": ["UP"], "addr_info": []}
+    told: list[tuple[str, ...]] = []
+    modprobe = kernel.run
+
+    def run(argv: t.Sequence[str], cwd: str | None = None) -> CommandResult:
+        if argv[0] != "/sbin/ip":
+            return modprobe(argv, cwd)
+        told.append(tuple(argv[1:]))
+        shown = back if kernel.driver(FIRST) == "e1000e" and "network" in str(records) else had
+        return CommandResult(tuple(argv), 0, json.dumps([shown]), "")
+
+    kernel.run = run  # type: ignore[method-assign]
+    records: dict[str, t.Any] = {}
+    foretold = call(kernel, FIRST, timing="now", check=True)
+    assert call(kernel, FIRST, timing="now") == foretold
+    records = Ledger.read(kernel.root).section("devices")
+    assert records[FIRST]["network"] == [
+        {"name": "eth1", "mtu": 9000, "up": True, "master": None, "addresses": ["192.0.2.5/24"]}
+    ]
+    assert not call(kernel, FIRST, timing="now").changed
+    told.clear()
+    result = call(kernel, FIRST, state="absent", timing="now")
+    assert ("address", "add", "192.0.2.5/24", "dev", "eth1") in told
+    # This host does not do it, which is said.
+    assert result.warnings == (f"eth1 of {FIRST} is back without address 192.0.2.5/24: set that by hand",)
+    assert Ledger.read(kernel.root).section("devices") == {}

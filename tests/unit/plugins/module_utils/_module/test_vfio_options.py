@@ -165,3 +165,25 @@ def test_what_is_not_there(kernel: FakeKernel) -> None:
         run(kernel, resizable_bars=[{"address": "0c:00.0", "bar": 0, "size": "16G"}])
     with pytest.raises(InputError, match="twice"):
         run(kernel, resizable_bars=[*BAR["resizable_bars"], *BAR["resizable_bars"]])
+
+
+def test_an_option_that_was_taken_back_runs_until_the_next_boot(kernel: FakeKernel) -> None:
+    """Lesson 6: the run after the one that changed something says the same, and nothing is left once it is over."""
+    kernel.write("/sys/module/vfio_pci/parameters/disable_vga", "Y\n")
+    before = tree(kernel)
+    run(kernel, disable_vga=True, **BAR)
+    # Some other boot, so that its files were there when this one began.
+    kernel.write("/proc/stat", "btime 99999999999\n")
+    foretold = run(kernel, check_mode=True, state="absent")
+    assert run(kernel, state="absent").data == foretold.data
+    assert foretold.data["reboot_required"]
+    assert tree(kernel) == before
+    assert run(kernel, state="absent").data["reboot_required"]
+    kernel.boot("ro")
+    assert not run(kernel, state="absent").data["reboot_required"]
+
+
+def test_what_no_boot_began_with_is_taken_back_at_once(kernel: FakeKernel) -> None:
+    kernel.write("/proc/stat", "cpu 1\nbtime 1\n")
+    run(kernel, **BAR)
+    assert not run(kernel, state="absent").data["reboot_required"]

@@ -11,7 +11,11 @@ import pytest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import UnresolvedDeviceError, select
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import (
+    Mates,
+    UnresolvedDeviceError,
+    select,
+)
 
 
 def device(address: str, ids: str, class_code: str, **fields: Any) -> Device:
@@ -177,3 +181,60 @@ def test_every_match_may_be_wanted_however_many_a_host_has_but_not_none() -> Non
 
 def test_a_count_in_digits_is_a_number() -> None:
     assert len(choose({"vendor_device": "8086:10d3"}, count="2")[0]) == 2
+
+
+BOTH = ["0000:01:00.0", "0000:06:00.0", "0000:06:00.1"]
+
+
+def grouped(*groups: tuple[str, ...]) -> Mates:
+    """The mates of a host with these groups, by address."""
+    by_address = {str(device.address): device for device in DEVICES}
+
+    def mates(found: Device) -> tuple[Device, ...]:
+        members = next((group for group in groups if str(found.address) in group), ())
+        return tuple(by_address[member] for member in members if member != str(found.address))
+
+    return mates
+
+
+@pytest.mark.parametrize(
+    ("match", "count", "expected"),
+    [
+        # SAME-06: the bridge of the group stays with the host, what merely shares it goes along.
+        ({"address": "0000:06:00.0"}, 1, BOTH),
+        ({"address": "0000:02:00.0"}, 1, ["0000:02:00.0"]),
+        # Both are in one group, and every function is selected once.
+        (
+            {"query": "class == '0403' || mac == '52:54:00:aa:00:10'"},
+            2,
+            ["0000:01:00.0", "0000:06:00.0", "0000:06:00.1"],
+        ),
+    ],
+)
+def test_the_whole_group(match: dict[str, Any], count: int, expected: list[str]) -> None:
+    mates = grouped(("0000:00:1c.0", "0000:06:00.0", "0000:06:00.1", "0000:01:00.0"), ("0000:00:02.0",))
+    entry = {"name": "x", "match": match, "functions": "group", "count": count}
+    selection, refusals = select([entry], DEVICES, mates=mates)
+    assert refusals == ()
+    assert [str(found.address) for found in selection["x"]] == expected
+
+
+def test_vfs_have_no_group_to_take_along() -> None:
+    with pytest.raises(InputError, match="functions: group goes with no VFs"):
+        select([{"name": "x", "match": {"vf_of": "nic"}, "functions": "group"}], DEVICES)
+
+
+def test_every_gpu_but_the_one_of_the_console() -> None:
+    """SAME-03: three cards of one model, of which the firmware uses one."""
+    cards = [
+        device(f"0000:{bus}:00.{function}", ids, class_code, boot_vga=boot if function == 0 else None)
+        for bus, boot in (("01", True), ("02", False), ("03", False))
+        for function, ids, class_code in ((0, "10de:1e84", "0300"), (1, "10de:10f8", "0403"), (2, "10de:1ad8", "0c03"))
+    ]
+    match = {"class": "03", "boot_vga": False}
+    entry = {"name": "gpus", "match": match, "functions": "all", "count": "all"}
+    selection, refusals = select([entry], [PORT, *cards])
+    assert refusals == ()
+    assert [str(found.address) for found in selection["gpus"]] == [
+        f"0000:{bus}:00.{function}" for bus in ("02", "03") for function in range(3)
+    ]

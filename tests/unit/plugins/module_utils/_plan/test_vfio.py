@@ -26,7 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Verdict,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import SCRIPT_PATH, boot_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import IN_IMAGE, SCRIPT_PATH, boot_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table
 from tests.unit.plugins.planned_host import IOMMU_ON
 
@@ -101,6 +101,8 @@ def host(
                 "method": None,
                 "driverctl": False,
                 "foreign_ids": {},
+                "image_since_boot": False,
+                "taken_back": [],
                 **facts,
             }
         },
@@ -160,6 +162,43 @@ def test_a_boot_that_did_not_help_is_refused_and_not_repeated(driver: str | None
     assert f"0000:01:00.0 is held by {driver or 'no driver'} although this boot was made for it" in refusal.reason
     assert "journalctl -k -b | grep -e virtfleet-passthrough -e 0000:01:00.0" in refusal.reason
     assert ("The IOMMU is off" in refusal.reason) == (not enabled)
+
+
+def image_of(table: Table | None, kernel: str = "6.1") -> dict[str, t.Any]:
+    names = IN_IMAGE["initramfs-tools"]
+    files = boot_files(table, ["initramfs-tools"]) if table is not None else ()
+    held = {names[file.path]: digest(file.content) for file in files if file.path in names}
+    return {"kernel": kernel, "content": {"files": held, "modules": []}, "modules_needed": []}
+
+
+@pytest.mark.parametrize(
+    ("images", "since_boot", "status"),
+    [
+        ([image_of(None)], False, PENDING_REBOOT),
+        ([image_of(Table(7, TABLE.entries))], False, PENDING_REBOOT),
+        ([image_of(TABLE)], True, PENDING_REBOOT),
+        ([image_of(TABLE)], False, REFUSED),
+        # This boot did not use the image of another kernel.
+        ([image_of(TABLE), image_of(None, "6.12")], False, REFUSED),
+    ],
+)
+def test_a_boot_whose_image_lacked_the_table_tells_nothing_about_the_next(
+    images: list[dict[str, t.Any]], since_boot: bool, status: str
+) -> None:
+    state = host(NIC, table=TABLE, running=f"ro {ARGUMENT}", image_since_boot=since_boot)
+    facts = {**state.facts, "initramfs": {"generator": "initramfs-tools", "images": images}}
+    verdict = judged(dataclasses.replace(state, facts=facts), NIC)
+    assert (verdict.status, verdict.reboot_required) == (status, status == PENDING_REBOOT)
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen", "status"), [(BOUND, (), PENDING_REBOOT), (NIC, (), IN_SYNC), (BOUND, (BOUND,), DRIFT)]
+)
+def test_what_was_given_back_for_the_next_boot_waits_for_it(
+    device: Device, chosen: tuple[Device, ...], status: str
+) -> None:
+    state = host(device, taken_back=[str(device.address)])
+    assert judged(state, *chosen, wanted=WANTED if chosen else {"devices": []}).status == status
 
 
 def test_where_something_is_to_be_written_the_next_boot_may_help() -> None:

@@ -63,6 +63,9 @@ def facts(**changes: Any) -> dict[str, Any]:
         "directives": [],
         "bars": {},
         "bar_messages": {},
+        "since_boot": list(PATHS),
+        "image_since_boot": False,
+        "taken_back": {},
         **changes,
     }
 
@@ -93,6 +96,11 @@ def after_writing(wanted: Mapping[str, Any], selected: Mapping[str, tuple[Device
     records = {path: {"owner": "vfio_options", "written": sha256} for path, sha256 in present.items()}
     files = {**dict.fromkeys(PATHS), **present}
     return host(ledger={"files": records}, files=files, wanted=wanted, **changes)
+
+
+def with_values(state: HostState, values: Mapping[str, str]) -> HostState:
+    """The same host, with modules loaded that run with these values."""
+    return dataclasses.replace(state, facts={"vfio_options": {**state.facts["vfio_options"], "running": values}})
 
 
 def judged(wanted: Mapping[str, Any], state: HostState, *selected: Device) -> Verdict:
@@ -141,18 +149,13 @@ def test_three_states() -> None:
 def test_a_loaded_module_keeps_its_value_until_the_reboot() -> None:
     wanted = {"disable_vga": True}
     written = after_writing(wanted, {})
-
-    def loaded(value: str) -> HostState:
-        values = {**written.facts["vfio_options"], "running": {"vfio_pci.disable_vga": value}}
-        return dataclasses.replace(written, facts={"vfio_options": values})
-
-    assert judged(wanted, loaded("N")).status == PENDING_REBOOT
-    assert judged(wanted, loaded("Y")).status == IN_SYNC
+    assert judged(wanted, with_values(written, {"vfio_pci.disable_vga": "N"})).status == PENDING_REBOOT
+    assert judged(wanted, with_values(written, {"vfio_pci.disable_vga": "Y"})).status == IN_SYNC
     # What is not wanted any more still runs, and goes with the reboot.
-    verdict = judged({}, loaded("Y"))
+    verdict = judged({}, with_values(written, {"vfio_pci.disable_vga": "Y"}))
     assert [(change.setting, change.after) for change in verdict.changes] == [(f"file {MODPROBE_PATH}", None)]
     assert verdict.reboot_required
-    assert not judged({}, loaded("N")).reboot_required
+    assert not judged({}, with_values(written, {"vfio_pci.disable_vga": "N"})).reboot_required
 
 
 def test_an_option_that_no_kernel_knows_is_refused() -> None:
@@ -367,3 +370,50 @@ def test_the_files_of_an_unmanaged_component_are_those_that_are_there() -> None:
 def test_what_cannot_be_meant(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         judged(wanted, host(bars=BARS), GPU)
+
+
+@pytest.mark.parametrize(
+    ("since_boot", "image_since_boot", "status"),
+    [([MODPROBE_PATH], False, PENDING_REBOOT), ([], True, PENDING_REBOOT), ([], False, REFUSED)],
+)
+def test_a_boot_that_did_not_bring_an_option_is_not_repeated(
+    since_boot: list[str], image_since_boot: bool, status: str
+) -> None:
+    wanted = {"ignore_msrs": True}
+    state = with_values(
+        after_writing(wanted, {}, since_boot=since_boot, image_since_boot=image_since_boot), {"kvm.ignore_msrs": "N"}
+    )
+    verdict = judged(wanted, state)
+    assert (verdict.status, verdict.reboot_required) == (status, status == PENDING_REBOOT)
+    if status == REFUSED:
+        assert "kvm.ignore_msrs is N instead of 1 although this boot was made with" in reasons(verdict)[0]
+
+
+def test_vendor_reset_that_a_boot_did_not_load() -> None:
+    wanted = {"vendor_reset": True}
+    verdict = judged(wanted, after_writing(wanted, {}, since_boot=[]))
+    assert (verdict.status, verdict.reboot_required) == (REFUSED, False)
+    assert "journalctl -b -u systemd-modules-load" in reasons(verdict)[0]
+
+
+@pytest.mark.parametrize(
+    ("noted", "running", "present", "status"),
+    [
+        ({"kvm.ignore_msrs": "1"}, {"kvm.ignore_msrs": "Y"}, {}, PENDING_REBOOT),
+        ({"kvm.ignore_msrs": "1"}, {"kvm.ignore_msrs": "N"}, {}, IN_SYNC),
+        ({"kvm.ignore_msrs": "1"}, {}, {}, IN_SYNC),
+        ({MODULES_LOAD_PATH: None}, {}, {"vendor_reset_loaded": True}, PENDING_REBOOT),
+        ({MODULES_LOAD_PATH: None}, {}, {}, IN_SYNC),
+        ({RULE_PATH: None}, {}, {}, PENDING_REBOOT),
+    ],
+)
+def test_what_was_taken_back_waits_for_a_boot_without_it(
+    noted: dict[str, Any], running: dict[str, str], present: dict[str, Any], status: str
+) -> None:
+    assert judged({}, with_values(host(taken_back=noted, **present), running)).status == status
+
+
+def test_what_is_wanted_again_waits_for_nothing() -> None:
+    wanted = {"ignore_msrs": True}
+    state = with_values(after_writing(wanted, {}, taken_back={"kvm.ignore_msrs": "1"}), {"kvm.ignore_msrs": "Y"})
+    assert judged(wanted, state).status == IN_SYNC
