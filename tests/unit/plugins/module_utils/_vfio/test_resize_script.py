@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import os
 import shutil
 import subprocess
@@ -65,6 +66,29 @@ def log(kernel: FakeKernel) -> str:
     return (kernel.base / "dev/kmsg").read_text()
 
 
+def opened(pipe: Path) -> int | None:
+    """For writing, without waiting for somebody who reads."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as exc:
+        if exc.errno != errno.ENXIO:
+            raise
+        return None
+
+
+def answer(pipe: Path, text: str) -> None:
+    """Give ``text`` to the next one who reads; a script that never does must fail the test and not hang it."""
+    deadline = time.monotonic() + 30
+    while (descriptor := opened(pipe)) is None:
+        if time.monotonic() > deadline:
+            pytest.fail(f"nobody read {pipe}")
+        time.sleep(0.01)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
 def test_a_bar_that_has_its_size_is_left_alone(kernel: FakeKernel, shell: list[str]) -> None:
     hold(kernel, "vfio-pci")
     kernel.write(f"/sys/bus/pci/devices/{GPU}/resource", LARGE)
@@ -87,10 +111,10 @@ def test_a_resized_bar(kernel: FakeKernel, shell: list[str]) -> None:
 
     def grow() -> None:
         """The kernel's part: another size once the bit was written."""
-        resource.write_text(SMALL)
+        answer(resource, SMALL)
         while attribute(kernel, "resource0_resize") != "14":
             time.sleep(0.01)
-        resource.write_text(LARGE)
+        answer(resource, LARGE)
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         grown = pool.submit(grow)
