@@ -26,6 +26,12 @@ _CLOCK = "/sys/devices/system/clocksource/clocksource0"
 # A time stamp counter that neither changes its rate nor stops (arch/x86/kernel/tsc.c).
 _STABLE_TSC = {"constant_tsc", "nonstop_tsc"}
 
+# Where the kernel keeps what a file system on a disk may need (the paths in modules.dep).
+_STORAGE = ("fs", "drivers/ata", "drivers/block", "drivers/md", "drivers/mmc", "drivers/nvme", "drivers/scsi")
+_STORAGE_DIRECTORIES = tuple(
+    f"kernel/{directory}/" for directory in (*_STORAGE, "drivers/message", "drivers/usb/storage", "drivers/virtio")
+)
+
 # include/linux/ioport.h: an address was never given. Line 6 of ``resource`` is the ROM, which most do without.
 _UNSET = 0x20000000
 _ROM = 6
@@ -36,7 +42,8 @@ def read_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapping[str,
     framebuffer, by module where that is known; ``framebuffers``: names of what draws on screens now (``/proc/fb``);
     ``consoles`` of the kernel; ``clocksource`` and the ``clocksources`` to choose from; ``stable_tsc``: the CPU
     promises one. ``builtin``: modules of the wanted ``blacklist`` that are built into the running kernel;
-    ``without_room``: functions with a BAR that got no address, ``None`` where ``pci_realloc`` is not wanted."""
+    ``storage_in_use``: those of them that serve disks or file systems and are in use now; ``without_room``: functions
+    with a BAR that got no address, ``None`` where ``pci_realloc`` is not wanted."""
     return {
         "efi": root.exists("/sys/firmware/efi"),
         "framebuffer_drivers": [
@@ -48,6 +55,7 @@ def read_state(root: Root, _run: Runner, _ledger: Ledger, wanted: t.Mapping[str,
         "clocksources": (root.read_word(f"{_CLOCK}/available_clocksource") or "").split(),
         "stable_tsc": _cpu_flags(root) >= _STABLE_TSC,
         "builtin": _builtin(root, wanted.get("blacklist") or ()),
+        "storage_in_use": _storage_in_use(root, wanted.get("blacklist") or ()),
         "without_room": _without_room(root) if wanted.get("pci_realloc") else None,
     }
 
@@ -66,6 +74,19 @@ def _builtin(root: Root, modules: t.Iterable[t.Any]) -> list[str]:
     listed = (root.read_text(f"/lib/modules/{running_release(root)}/modules.builtin") or "").split()
     names = {os.path.basename(path).partition(".ko")[0].replace("-", "_") for path in listed}
     return sorted(str(module) for module in modules if str(module).replace("-", "_") in names)
+
+
+def _storage_in_use(root: Root, modules: t.Iterable[t.Any]) -> list[str]:
+    """By the use count in ``/proc/modules``: a mount holds its file system, an open disk its driver."""
+    named = {str(module).replace("-", "_"): str(module) for module in modules}
+    if not named:
+        return []
+    words = (line.split() for line in (root.read_text("/proc/modules") or "").splitlines())
+    used = {line[0] for line in words if len(line) > 2 and line[2].isdigit() and int(line[2])} & set(named)
+    listed = (root.read_text(f"/lib/modules/{running_release(root)}/modules.dep") or "").splitlines()
+    paths = [path for path in listed if path.startswith(_STORAGE_DIRECTORIES)]
+    storage = {os.path.basename(path.partition(":")[0]).partition(".ko")[0].replace("-", "_") for path in paths}
+    return sorted(named[module] for module in used & storage)
 
 
 def _without_room(root: Root) -> list[str]:

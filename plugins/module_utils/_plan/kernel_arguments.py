@@ -99,7 +99,12 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         ]
     )
     judged = judge_arguments(host, NAME, arguments, _MANAGED_PARAMETERS)
-    refusals = (*judged.refusals, *_clock_refusals(arguments, facts), *_needed(options.blacklist, host, selected))
+    refusals = (
+        *judged.refusals,
+        *_clock_refusals(arguments, facts),
+        *_needed(options.blacklist, host, selected),
+        *_used(facts),
+    )
     return Verdict(
         changes=judged.changes,
         refusals=refusals,
@@ -234,6 +239,15 @@ def _needed(
         for module in sorted(_drivers(device) & set(modules)) if device is not None else ():
             reason = f"'{modules[module]}' in {NAME}_blacklist drives {address}, which {detail}"
             yield Refusal(address, reason)
+
+
+def _used(facts: t.Mapping[str, t.Any]) -> t.Iterator[Refusal]:
+    for name in facts["storage_in_use"]:
+        yield Refusal(
+            None,
+            f"'{name}' in {NAME}_blacklist: storage of this host uses it now, and a boot without it may not find its "
+            "disks. Unmount what needs it first, if that can be spared",
+        )
 
 
 def _drivers(device: Device) -> set[str]:

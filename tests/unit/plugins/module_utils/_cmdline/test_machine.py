@@ -48,6 +48,7 @@ def test_a_machine_of_today(tmp_path: Path) -> None:
         "clocksources": ["tsc", "hpet", "acpi_pm"],
         "stable_tsc": True,
         "builtin": [],
+        "storage_in_use": [],
         "without_room": None,
     }
 
@@ -72,6 +73,19 @@ def test_modules_that_are_built_in(tmp_path: Path) -> None:
         "kernel/drivers/gpu/drm/sysfb/simpledrm.ko\nkernel/drivers/usb/host/xhci-pci.ko\n",
     )
     assert read(tree.root, blacklist=["nouveau", "xhci_pci", "simpledrm"])["builtin"] == ["simpledrm", "xhci_pci"]
+
+
+def test_modules_of_storage_that_something_uses(tmp_path: Path) -> None:
+    tree = HostTree(tmp_path)
+    tree.write("/proc/sys/kernel/osrelease", "6.1\n")
+    lines = ("sd_mod 1 2", "ext4 2 1", "raid1 3 0", "dm_crypt 4 1 extra,", "nouveau 5 3", "uas 6 -", "broken")
+    tree.write("/proc/modules", "".join(f"{line} - Live 0x0\n" for line in lines))
+    directories = ("drivers/scsi/sd_mod", "fs/ext4/ext4", "drivers/md/raid1", "drivers/md/dm-crypt")
+    others = ("drivers/gpu/drm/nouveau/nouveau", "drivers/usb/storage/uas")
+    tree.write("/lib/modules/6.1/modules.dep", "".join(f"kernel/{path}.ko.xz:\n" for path in (*directories, *others)))
+    wanted = ["sd_mod", "ext4", "raid1", "dm-crypt", "nouveau", "uas", "nobody"]
+    assert read(tree.root, blacklist=wanted)["storage_in_use"] == ["dm-crypt", "ext4", "sd_mod"]
+    assert read(tree.root)["storage_in_use"] == []
 
 
 def test_bars_without_an_address(tmp_path: Path) -> None:

@@ -90,7 +90,13 @@ def test_without_a_boot_loader_nothing_is_known_of_lines() -> None:
 
 def test_the_plan_refuses_before_anything_is_written() -> None:
     facts: dict[str, Any] = {
-        "kernel_arguments": {"clocksource": None, "clocksources": [], "stable_tsc": True, "builtin": []}
+        "kernel_arguments": {
+            "clocksource": None,
+            "clocksources": [],
+            "stable_tsc": True,
+            "builtin": [],
+            "storage_in_use": [],
+        }
     }
     wanted = {"iommu": {"enabled": True}, "kernel_arguments": {"extra": ["intel_iommu=off"]}}
     plan = make_plan(wanted, host_with(facts))

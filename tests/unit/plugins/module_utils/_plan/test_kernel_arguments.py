@@ -27,6 +27,7 @@ FACTS: Mapping[str, Any] = {
     "clocksources": ["tsc", "hpet", "acpi_pm"],
     "stable_tsc": True,
     "builtin": [],
+    "storage_in_use": [],
     "without_room": [],
 }
 TSC = ["clocksource=tsc", "tsc=reliable"]
@@ -244,6 +245,12 @@ def test_vfio_itself_stays_where_devices_are_given_away() -> None:
     ledger: dict[str, Any] = {"devices": {"0000:03:00.0": {}}}
     assert blacklisted(["vfio_pci"], [card], ledger=ledger).status == "refused"
     assert blacklisted(["vfio_pci"], [card]).refusals == ()
+
+
+def test_a_module_that_mounted_storage_uses_is_not_kept_from_loading() -> None:
+    (refusal,) = decide({"blacklist": ["dm_crypt", "uas"]}, host({"storage_in_use": ["dm_crypt"]}), {}).refusals
+    assert (refusal.device, refusal.allow) == (None, None)
+    assert refusal.reason.startswith("'dm_crypt' in kernel_arguments_blacklist: storage of this host uses it now")
 
 
 def test_a_module_that_is_built_in_cannot_be_kept_from_loading() -> None:
