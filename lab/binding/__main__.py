@@ -47,6 +47,7 @@ MOUNT = "/srv/lab-data"
 # It is shown the VFs once, so that the log tells how it speaks of them.
 PREPARE = f"""\
 set -e
+timeout 60 sh -c "until ls -d /sys/bus/pci/devices/{TWIN_DRIVE}/nvme/nvme*/nvme*n1; do sleep 1; done" 2>/dev/null
 disk=$(basename $(ls -d /sys/bus/pci/devices/{TWIN_DRIVE}/nvme/nvme*/nvme*n1))
 mkfs.ext4 -q -L lab-data /dev/$disk
 mkdir {MOUNT}
@@ -59,7 +60,9 @@ echo {len(VFS)} >/sys/bus/pci/devices/{PF}/sriov_numvfs
 udevadm settle
 echo 0 >/sys/bus/pci/devices/{PF}/sriov_numvfs
 sync"""
-DATA = f"findmnt -no SOURCE {MOUNT} && sha256sum {MOUNT}/data"
+# A host answers before its last devices have a driver.
+SETTLE = "systemctl is-system-running --wait || true; udevadm settle"
+DATA = f"findmnt -no LABEL {MOUNT} && sha256sum {MOUNT}/data"
 LIST_LOADED = "ls /sys/bus/pci/drivers"
 LIST_MACS = f"ip -o link show dev $(ls /sys/bus/pci/devices/{PF}/net)"
 
@@ -91,6 +94,7 @@ def demonstrate(host: Host) -> None:
     """Every step raises :class:`StepFailedError` when its outcome is not as promised."""
     playbooks = Playbooks(host, HERE / "binding/group_vars")
     with step("1", "data on a drive; remember who has which device, and the files", "20 s"):
+        host.ssh(SETTLE)
         host.ssh(PREPARE)
         check_native(host)
         drivers_before, files_before, data = all_drivers(host), manifest(host), host.ssh(DATA)
@@ -104,6 +108,7 @@ def demonstrate(host: Host) -> None:
         machine.stop([host])
         host = machine.power_on(host.name, CHANGED)
         machine.wait([host])
+        host.ssh(SETTLE)
         playbooks = Playbooks(host, HERE / "binding/group_vars")
     with step("6", "nothing is bound there, and the plan says what sits there now", "20 s"):
         check_others(host, data)
