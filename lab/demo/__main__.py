@@ -11,7 +11,7 @@ import signal
 import sys
 
 from lab import image, machine
-from lab.demo.steps import Playbooks, driver_of, guest_devices
+from lab.demo.steps import Playbooks, check_idempotence, driver_of, guest_devices
 from lab.errors import LabError
 from lab.machine import Host
 from lab.steps import StepFailedError, differences, manifest, step
@@ -20,7 +20,6 @@ GIVEN = "0000:01:00.0"
 TWIN = "0000:02:00.0"
 IDS = "8086:10d3"
 MAC = "52:54:00:aa:00:10"
-MODULE_RUNS_IN_SYNC = 3
 
 
 def main() -> int:
@@ -79,22 +78,6 @@ def show_evidence(host: Host) -> None:
         print(f"    guest: PCI {device.address} {device.ids}, driver {device.driver}, MAC {device.mac}")
     if not any((device.ids, device.mac) == (IDS, MAC) for device in devices):
         raise StepFailedError(f"the guest does not report {IDS} with MAC {MAC}")
-
-
-def check_idempotence(playbooks: Playbooks) -> None:
-    """Nothing changed, no reboot, and few module runs."""
-    boot_id = playbooks.host.ssh("cat /proc/sys/kernel/random/boot_id")
-    report = playbooks.run("site", boot_reboot="true")
-    if report.changed:
-        raise StepFailedError(f"a second run changed something: {', '.join(report.changed_tasks)}")
-    if playbooks.host.ssh("cat /proc/sys/kernel/random/boot_id") != boot_id:
-        raise StepFailedError("a second run rebooted the host")
-    runs = len(report.module_runs)
-    print(f"    no change, no reboot, {runs} module runs on the host: {', '.join(report.module_runs)}")
-    if runs > MODULE_RUNS_IN_SYNC:
-        raise StepFailedError(
-            f"a run with nothing to do made {runs} module runs, expected at most {MODULE_RUNS_IN_SYNC}"
-        )
 
 
 def check_reverted(host: Host, before: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ from lab.steps import StepFailedError
 HERE = Path(__file__).resolve().parent
 GROUP = "passthrough_hosts"
 CONSOLE_LOG = "/var/log/libvirt/qemu/demo-console.log"
+MODULE_RUNS_IN_SYNC = 3
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,22 @@ def _environment(report: Path) -> Mapping[str, str]:
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
         "LAB_RUN_REPORT": str(report),
     }
+
+
+def check_idempotence(playbooks: Playbooks) -> None:
+    """Nothing changed, no reboot, and few module runs."""
+    boot_id = playbooks.host.ssh("cat /proc/sys/kernel/random/boot_id")
+    report = playbooks.run("site", boot_reboot="true")
+    if report.changed:
+        raise StepFailedError(f"a second run changed something: {', '.join(report.changed_tasks)}")
+    if playbooks.host.ssh("cat /proc/sys/kernel/random/boot_id") != boot_id:
+        raise StepFailedError("a second run rebooted the host")
+    runs = len(report.module_runs)
+    print(f"    no change, no reboot, {runs} module runs on the host: {', '.join(report.module_runs)}")
+    if runs > MODULE_RUNS_IN_SYNC:
+        raise StepFailedError(
+            f"a run with nothing to do made {runs} module runs, expected at most {MODULE_RUNS_IN_SYNC}"
+        )
 
 
 def driver_of(host: Host, address: str) -> str:

@@ -267,7 +267,7 @@ def _device_changes(
     chosen: t.Mapping[Address, tuple[Device, t.Collection[str]]],
 ) -> t.Iterator[Change]:
     configured = present.entries
-    drivers = {device.address: device.driver for device in host.devices}
+    there = {device.address: device for device in host.devices}
     if target.entries and present.method not in (None, target.method):
         yield Change("method", present.method, target.method)
     for address, (device, _keys) in sorted(chosen.items()):
@@ -280,10 +280,21 @@ def _device_changes(
     recorded = host.ledger.section("devices")
     for address in sorted(({*configured} | {Address.parse(text) for text in recorded}) - set(chosen)):
         native = recorded.get(str(address), {}).get("native_driver") or "its own driver"
-        bound = drivers.get(address) == VFIO_PCI
+        bound = address in there and there[address].driver == VFIO_PCI
         before = f"{VFIO_PCI} {_HOW[present.method or OVERRIDE]}"
-        why = "vfio_devices does not select it any more"
+        expected = (
+            configured[address] if address in configured else Identity.from_json(recorded[str(address)]["identity"])
+        )
+        why = _why_released(there.get(address), expected)
         yield Change(f"release {address}", before, native, after_reboot=bound, why=why)
+
+
+def _why_released(device: Device | None, expected: Identity) -> str:
+    if device is None:
+        return f"no device is there now, it was {expected}"
+    if not expected.matches(device.identity):
+        return f"{device.identity} is there now, it was {expected}"
+    return "vfio_devices does not select it any more"
 
 
 def _file_changes(host: HostState, target: Target) -> t.Iterator[Change]:

@@ -85,7 +85,7 @@ IN_SYNC = Report(0, [], ["host_plan", "host_plan"])
 
 
 def second_run(playbooks: Any) -> None:
-    demo.check_idempotence(playbooks)
+    steps.check_idempotence(playbooks)
 
 
 def test_a_second_run_that_does_nothing_passes() -> None:

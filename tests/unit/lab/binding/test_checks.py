@@ -12,17 +12,39 @@ import pytest
 
 from lab import topology
 from lab.binding import __main__ as binding
-from lab.binding.__main__ import BRIDGE, CARDS, DATA, DRIVE, GIVEN, NIC, OTHERS, TWINS, VFS
+from lab.binding.__main__ import BRIDGE, CARDS, DATA, DRIVE, GIVEN, LIST_LOADED, LIST_MACS, MACS, NIC, OTHERS, TWINS
 from lab.binding.evidence import LIST_DRIVERS
 from lab.steps import StepFailedError
+
+# What iproute2 6.1 prints of the PF.
+INTERFACE = (
+    "6: ens8: <BROADCAST,MULTICAST> mtu 1500 state DOWN\\    link/ether 52:54:00:aa:00:30 brd ff:ff:ff:ff:ff:ff"
+    + "".join(
+        f"\\    vf {index}     link/ether {mac} brd ff:ff:ff:ff:ff:ff, spoof checking on, link-state auto, trust off"
+        for index, mac in enumerate(MACS)
+    )
+)
 
 
 class AnsweringHost:
     """Holds a driver for each function, and a kernel log."""
 
-    def __init__(self, drivers: dict[str, str], log: str, data: str = "same") -> None:
+    def __init__(
+        self,
+        drivers: dict[str, str],
+        log: str,
+        data: str = "same",
+        loaded: str = "e1000e\nigbvf\nvfio-pci",
+        interface: str = INTERFACE,
+    ) -> None:
         listing = "\n".join(f"{address} {driver}" for address, driver in drivers.items())
-        self.answers = {LIST_DRIVERS: listing, "dmesg": log, DATA: data}
+        self.answers = {
+            LIST_DRIVERS: listing,
+            "dmesg": log,
+            DATA: data,
+            LIST_LOADED: loaded,
+            LIST_MACS: interface,
+        }
 
     def ssh(self, command: str) -> str:
         return self.answers[command]
@@ -32,8 +54,9 @@ def spoken(drivers: dict[str, str]) -> str:
     return "".join(f"[    1.0] {driver} {address}: hello\n" for address, driver in drivers.items())
 
 
-NATIVE = {**CARDS, **TWINS, **dict.fromkeys(VFS, ""), BRIDGE: ""}
+NATIVE = {**CARDS, **TWINS, BRIDGE: ""}
 HELD = {**NATIVE, **dict.fromkeys(GIVEN, "vfio-pci")}
+ALL_SAID = spoken({**GIVEN, **TWINS})
 SAID = "".join(
     f"[ 9.0] virtfleet-passthrough: {address} is {ids}, expected 8086:10d3: left to its own driver\n"
     for address, (ids, _driver) in OTHERS.items()
@@ -54,16 +77,16 @@ def others(host: Any) -> None:
 
 
 def test_native_host_passes() -> None:
-    native(AnsweringHost(NATIVE, spoken({**CARDS, **TWINS})))
+    native(AnsweringHost(NATIVE, ALL_SAID))
 
 
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        (AnsweringHost({**NATIVE, NIC: "vfio-pci"}, spoken({**CARDS, **TWINS})), "0000:01:00.0 is held by vfio-pci"),
+        (AnsweringHost({**NATIVE, NIC: "vfio-pci"}, ALL_SAID), "0000:01:00.0 is held by vfio-pci"),
         # A log in which the driver does not speak could prove nothing later.
         (AnsweringHost(NATIVE, spoken(TWINS)), "0000:01:00.0 is held by e1000e"),
-        (AnsweringHost({**CARDS, **TWINS}, spoken({**CARDS, **TWINS})), "no VF at 0000:08:10.0, 0000:08:10.2"),
+        (AnsweringHost(NATIVE, spoken({**CARDS, **TWINS})), "igbvf did not speak of 0000:08:10.0, 0000:08:10.2"),
     ],
 )
 def test_host_that_is_not_native_fails(host: AnsweringHost, words: str) -> None:
@@ -84,6 +107,11 @@ def test_held_host_passes() -> None:
         (AnsweringHost({**HELD, "0000:02:00.0": "vfio-pci"}, spoken(TWINS)), "0000:02:00.0: e1000e before"),
         (AnsweringHost(HELD, ""), "e1000e says nothing about 0000:02:00.0"),
         (AnsweringHost(HELD, spoken(TWINS), "other"), "the data on the twin"),
+        (AnsweringHost(HELD, spoken(TWINS), loaded="igb\nvfio-pci"), "igbvf is not loaded"),
+        (
+            AnsweringHost(HELD, spoken(TWINS), interface=INTERFACE.replace(MACS[1], "00:00:00:00:00:00")),
+            "VF 1 of 0000:08:00.0 has not the MAC 52:54:00:aa:00:41",
+        ),
     ],
 )
 def test_device_that_is_not_held_fails(host: AnsweringHost, words: str) -> None:

@@ -232,6 +232,26 @@ def test_what_left_the_list_is_released() -> None:
     assert verdict.apply == {"devices": [], "foreseen": [], "method": "override", "kernel_args": [], "allow": []}
 
 
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (
+            [dataclasses.replace(NIC, identity=Identity("10ec", "8139", "1af4", "1100"))],
+            "10ec:8139 subsystem 1af4:1100 is",
+        ),
+        ([], "no device is"),
+    ],
+)
+@pytest.mark.parametrize("table", [TABLE, None])
+def test_release_says_what_is_at_the_address_now(there: list[Device], why: str, table: Table | None) -> None:
+    """A selector such as vendor_device finds nothing then, and cannot tell where it had."""
+    record = {"identity": IDENTITY.to_json(), "native_driver": "e1000e", "mac": None, "interfaces": []}
+    state = host(*there, table=table, ledger={"devices": {"0000:01:00.0": record}})
+    (released,) = (change for change in judged(state).changes if change.setting == "release 0000:01:00.0")
+    assert released.why == f"{why} there now, it was 8086:10d3 subsystem 8086:0000"
+    assert not released.after_reboot
+
+
 def test_after_a_release_the_old_boot_is_still_running() -> None:
     verdict = judged(host(BOUND, running=f"ro {ARGUMENT}"), wanted={"devices": []})
     assert (verdict.status, verdict.changes) == (PENDING_REBOOT, ())
