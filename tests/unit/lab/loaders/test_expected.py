@@ -139,3 +139,9 @@ def test_a_prediction_that_differs_fails() -> None:
         expected.check_foretold(result(next_boot=[]), result())
     with pytest.raises(StepFailedError, match="nothing is said to have changed"):
         expected.check_foretold(result(changed=False), result(changed=False))
+
+
+def test_a_loader_may_move_the_quotes_around_a_value() -> None:
+    args = ["ro", '"lab.words=two words"', "quiet"]
+    assert expected.has_arguments(args, ['lab.words="two words"', "quiet"])
+    assert not expected.has_arguments(args, ["lab.words=two", "words"])
