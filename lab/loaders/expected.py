@@ -22,8 +22,9 @@ _BYSTANDERS = (
 
 
 def has_run(line: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether the tokens ``wanted`` stand one after the other, in their order."""
-    return any(list(line[place : place + len(wanted)]) == list(wanted) for place in range(len(line)))
+    """Whether the tokens ``wanted`` stand one after the other, in their order; where quotes stand does not matter."""
+    tokens, run = as_kernel_reads(" ".join(line)), as_kernel_reads(" ".join(wanted))
+    return any(tokens[place : place + len(run)] == run for place in range(len(tokens)))
 
 
 def as_kernel_reads(line: str) -> list[str]:
@@ -56,9 +57,9 @@ def check_pending(result: Result, arguments: Sequence[str]) -> None:
 
 
 def check_running(result: Result, line: Sequence[str], arguments: Sequence[str]) -> None:
-    """``line`` is /proc/cmdline as the kernel reads it."""
+    """``line`` is what stands in /proc/cmdline."""
     check_configured(result, arguments)
-    if not has_run(line, as_kernel_reads(" ".join(arguments))):
+    if not has_run(line, arguments):
         raise StepFailedError(f"/proc/cmdline does not have them in order: {' '.join(line)}")
     check_settled(result)
 

@@ -20,7 +20,6 @@ import yaml
 
 from lab import machine
 from lab.errors import LabError
-from lab.loaders.expected import as_kernel_reads
 from lab.machine import Host
 from lab.paths import REPOSITORY
 from lab.progress import say
@@ -100,7 +99,7 @@ def grub_cfg_text(host: Host) -> str:
 
 def running_line(host: Host) -> list[str]:
     """What the kernel itself says it was given."""
-    return as_kernel_reads(host.ssh("cat /proc/cmdline"))
+    return host.ssh("cat /proc/cmdline").split()
 
 
 def kernel_release(host: Host) -> str:
