@@ -22,9 +22,8 @@ _BYSTANDERS = (
 
 
 def has_run(line: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether the tokens ``wanted`` stand one after the other, in their order; where quotes stand does not matter."""
-    tokens, run = as_kernel_reads(" ".join(line)), as_kernel_reads(" ".join(wanted))
-    return any(tokens[place : place + len(run)] == run for place in range(len(tokens)))
+    """Whether the tokens ``wanted`` stand one after the other, in their order."""
+    return any(list(line[place : place + len(wanted)]) == list(wanted) for place in range(len(line)))
 
 
 def as_kernel_reads(line: str) -> list[str]:
@@ -57,9 +56,9 @@ def check_pending(result: Result, arguments: Sequence[str]) -> None:
 
 
 def check_running(result: Result, line: Sequence[str], arguments: Sequence[str]) -> None:
-    """``line`` is what stands in /proc/cmdline."""
+    """``line`` is /proc/cmdline as the kernel reads it."""
     check_configured(result, arguments)
-    if not has_run(line, arguments):
+    if not has_run(line, as_kernel_reads(" ".join(arguments))):
         raise StepFailedError(f"/proc/cmdline does not have them in order: {' '.join(line)}")
     check_settled(result)
 

@@ -20,6 +20,7 @@ import yaml
 
 from lab import machine
 from lab.errors import LabError
+from lab.loaders.expected import as_kernel_reads
 from lab.machine import Host
 from lab.paths import REPOSITORY
 from lab.progress import say
@@ -99,7 +100,7 @@ def grub_cfg_text(host: Host) -> str:
 
 def running_line(host: Host) -> list[str]:
     """What the kernel itself says it was given."""
-    return host.ssh("cat /proc/cmdline").split()
+    return as_kernel_reads(host.ssh("cat /proc/cmdline"))
 
 
 def kernel_release(host: Host) -> str:

