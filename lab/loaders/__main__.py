@@ -104,20 +104,20 @@ class Proof:
         self.modules = Modules(self.host)
 
     def run(self) -> None:
-        with step("1", "remember what boots the host", "20 s"):
+        with step("1", "remember what boots the host", "25 s"):
             files, menu, kernel = self._remember()
-        with step("2", "set: check mode foretells the diff and writes nothing", "60 s"):
+        with step("2", "set: check mode foretells the diff and writes nothing", "40 s to 2 min"):
             changed = self._set(files)
         with step("3", "set again: nothing changes", "15 s"):
             self._set_again(changed)
-        with step("4", "a second kernel joins before the reboot", "2 to 4 min"):
+        with step("4", "a second kernel joins before the reboot", "2 to 3 min"):
             joined = self._second_kernel()
         with step("5", "reboot: the arguments are effective", "90 s"):
             self._reboot_into(joined)
         if self.loader.menu_on_esp:
-            with step("6", "a full EFI system partition: the change fails, everything stays", "60 s"):
+            with step("6", "a full EFI system partition: the change fails, everything stays", "45 s"):
                 self._full_esp()
-        with step("7", "take them away, reboot", "2 min"):
+        with step("7", "take them away, reboot", "80 s to 2 min"):
             self._take_away()
         with step("8", "compare with what was there", "10 s"):
             self._compare(files, menu, kernel, joined)
