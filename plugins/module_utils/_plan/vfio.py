@@ -279,22 +279,17 @@ def _device_changes(
             yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI, why=why)
     recorded = host.ledger.section("devices")
     for address in sorted(({*configured} | {Address.parse(text) for text in recorded}) - set(chosen)):
-        native = recorded.get(str(address), {}).get("native_driver") or "its own driver"
-        bound = address in there and there[address].driver == VFIO_PCI
         before = f"{VFIO_PCI} {_HOW[present.method or OVERRIDE]}"
-        expected = (
-            configured[address] if address in configured else Identity.from_json(recorded[str(address)]["identity"])
-        )
-        why = _why_released(there.get(address), expected)
-        yield Change(f"release {address}", before, native, after_reboot=bound, why=why)
-
-
-def _why_released(device: Device | None, expected: Identity) -> str:
-    if device is None:
-        return f"no device is there now, it was {expected}"
-    if not expected.matches(device.identity):
-        return f"{device.identity} is there now, it was {expected}"
-    return "vfio_devices does not select it any more"
+        expected = configured.get(address) or Identity.from_json(recorded[str(address)]["identity"])
+        sitting = there.get(address)
+        if sitting is not None and expected.matches(sitting.identity):
+            native = recorded.get(str(address), {}).get("native_driver")
+            why = "vfio_devices does not select it any more"
+        else:
+            native = None
+            why = f"{'no device' if sitting is None else sitting.identity} is there now, it was {expected}"
+        bound = sitting is not None and sitting.driver == VFIO_PCI
+        yield Change(f"release {address}", before, native or "its own driver", after_reboot=bound, why=why)
 
 
 def _file_changes(host: HostState, target: Target) -> t.Iterator[Change]:
