@@ -183,7 +183,6 @@ def heavy_checks() -> list[Check]:
             1800,
             f"FLAVOUR={LOADER_FLAVOUR}",
         ),
-        target("lab-binding", "early binding on a virtual host, through a hardware change", "7 min", 2400),
         target("demo", "the main job on a virtual host", "6 min", 1800),
     ]
 
