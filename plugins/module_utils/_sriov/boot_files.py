@@ -25,7 +25,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.links import words
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.record import Record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov.request import SETTINGS
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import GENERATION_PARAMETER, TABLE_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generation_check import (
+    stay_out_of_other_boots,
+)
 
 OWNER = "sriov"
 
@@ -64,23 +66,7 @@ put() {
 }
 
 # A boot that was not made for the table of held devices (a fallback) gets no VFs either: nothing would hold them.
-generation=
-{ read -r word generation <"$prefix@TABLE@"; } 2>/dev/null
-if [ -n "$generation" ]; then
-  line=
-  running=
-  { read -r line <"$prefix/proc/cmdline"; } 2>/dev/null
-  for word in $line; do
-    case $word in
-      @PARAMETER@=*) running=${word#*=} ;;
-    esac
-  done
-  if [ "$running" != "$generation" ]; then
-    log "$address gets no VFs: this boot has generation ${running:-none}, the held devices have $generation"
-    exit 0
-  fi
-fi
-
+@OTHER_BOOTS@
 number=
 autoprobe=
 eswitch=
@@ -157,11 +143,12 @@ exit "$failed"
 # Their eswitch is set while there are no VFs: drivers/net/ethernet/intel/ice/ice_eswitch.c refuses it later.
 ESWITCH_BEFORE_VFS = ("ice",)
 
+_OTHER_BOOT = "$address gets no VFs: this boot has generation ${running:-none}, the held devices have $generation"
+
 SCRIPT = (
     _TEMPLATE.replace("@MANAGED@", MANAGED)
     .replace("@VFS@", VFS_PATH)
-    .replace("@TABLE@", TABLE_PATH)
-    .replace("@PARAMETER@", GENERATION_PARAMETER)
+    .replace("@OTHER_BOOTS@", stay_out_of_other_boots(_OTHER_BOOT))
     .replace("@BEFORE@", " | ".join(ESWITCH_BEFORE_VFS))
 )
 

@@ -11,7 +11,8 @@ It may count on the shell's builtins, ``readlink`` and ``modprobe`` only: an ini
 
 from __future__ import annotations
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import GENERATION_PARAMETER, TABLE_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generation_check import READ_RUNNING
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 
 MANAGED = "Written by Ansible (virtfleet.passthrough.vfio_bind); changes made here will be refused, not kept."
 
@@ -71,15 +72,7 @@ give_back() {
 read -r word generation <"$table"
 [ "$word" = generation ] || exit 0
 
-line=
-running=
-{ read -r line <"$prefix/proc/cmdline"; } 2>/dev/null
-for word in $line; do
-  case $word in
-    @PARAMETER@=*) running=${word#*=} ;;
-  esac
-done
-if [ "$running" != "$generation" ]; then
+@READ_RUNNING@if [ "$running" != "$generation" ]; then
   log "the devices of generation $generation are left to their own drivers: this boot has ${running:-none}"
   exit 0
 fi
@@ -161,7 +154,5 @@ exit 0
 """
 
 EARLY_SCRIPT = (
-    _TEMPLATE.replace("@PREAMBLE@", PREAMBLE)
-    .replace("@TABLE@", TABLE_PATH)
-    .replace("@PARAMETER@", GENERATION_PARAMETER)
+    _TEMPLATE.replace("@PREAMBLE@", PREAMBLE).replace("@TABLE@", TABLE_PATH).replace("@READ_RUNNING@", READ_RUNNING)
 )

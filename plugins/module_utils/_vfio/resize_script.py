@@ -13,7 +13,9 @@ Nothing of a device that a guest has open is touched: the kernel counts who enab
 
 from __future__ import annotations
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import GENERATION_PARAMETER, TABLE_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generation_check import (
+    stay_out_of_other_boots,
+)
 
 _TEMPLATE = r"""#!/bin/sh
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
@@ -64,23 +66,7 @@ resize() {
 }
 
 # A boot that was not made for the table of held devices (a fallback) is as it was before, also in its BARs.
-generation=
-{ read -r word generation <"$prefix@TABLE@"; } 2>/dev/null
-if [ -n "$generation" ]; then
-  line=
-  running=
-  { read -r line <"$prefix/proc/cmdline"; } 2>/dev/null
-  for word in $line; do
-    case $word in
-      @PARAMETER@=*) running=${word#*=} ;;
-    esac
-  done
-  if [ "$running" != "$generation" ]; then
-    log "left as it is: this boot has generation ${running:-none}, the held devices have $generation"
-    exit 0
-  fi
-fi
-
+@OTHER_BOOTS@
 [ -e "$device/resource${bar}_resize" ] || {
   log "not resized: the kernel offers no sizes for it"
   exit 1
@@ -118,4 +104,6 @@ put "$override" "$device/driver_override"
 exit "$result"
 """
 
-SCRIPT = _TEMPLATE.replace("@TABLE@", TABLE_PATH).replace("@PARAMETER@", GENERATION_PARAMETER)
+_OTHER_BOOT = "left as it is: this boot has generation ${running:-none}, the held devices have $generation"
+
+SCRIPT = _TEMPLATE.replace("@OTHER_BOOTS@", stay_out_of_other_boots(_OTHER_BOOT))

@@ -50,7 +50,7 @@ class RomSwitch:
         self.content = content
         self.values: list[str] = []
 
-    def write(self, _path: str, value: str) -> None:
+    def write(self, path: str, value: str) -> None:
         self.values.append(value)
         if value == "1" and self.content is None:
             # Reading fails from now on, for root as well.
@@ -61,8 +61,8 @@ class RomSwitch:
 
 
 def read(kernel: FakeKernel, switch: RomSwitch, check_mode: bool = False) -> Result:
-    module = Module(check_mode, address="0b:00.0", dest=DEST)
-    return dump(module, kernel.run, kernel.root, switch.write)  # type: ignore[arg-type]
+    module: Any = Module(check_mode, address="0b:00.0", dest=DEST)
+    return dump(module, kernel.run, kernel.root, switch.write)
 
 
 def test_a_rom_is_saved_once(kernel: FakeKernel) -> None:
@@ -131,7 +131,8 @@ def test_a_device_without_a_rom(kernel: FakeKernel) -> None:
 
 def look(kernel: FakeKernel, **params: Any) -> Result:
     given = {"address": None, "checksum": None, "path": DEST, **params, "root": str(kernel.base)}
-    return info(Module(**given), kernel.run)  # type: ignore[arg-type]
+    module: Any = Module(**given)
+    return info(module, kernel.run)
 
 
 def test_a_file(kernel: FakeKernel) -> None:

@@ -56,7 +56,8 @@ def kernel(tmp_path: Path) -> FakeKernel:
 
 
 def run(kernel: FakeKernel, check_mode: bool = False, **params: Any) -> Result:
-    return change(Module(check_mode, **params), kernel.run, kernel.root, kernel.attribute)  # type: ignore[arg-type]
+    module: Any = Module(check_mode, **params)
+    return change(module, kernel.run, kernel.root, kernel.attribute)
 
 
 def tree(kernel: FakeKernel) -> dict[str, bytes]:
@@ -148,12 +149,12 @@ def test_a_held_device_is_not_resized_now(kernel: FakeKernel) -> None:
 
 
 def test_a_size_that_the_kernel_does_not_give(kernel: FakeKernel) -> None:
-    def ignored(_path: str, _value: str) -> None:
-        """A kernel that says nothing and does nothing."""
+    def ignored(path: str, value: str) -> None:
+        """A kernel that says nothing and does nothing: ``value`` never gets to ``path``."""
 
-    module = Module(False, resize_now=True, **BAR)
+    module: Any = Module(False, resize_now=True, **BAR)
     with pytest.raises(HostStateError, match="has 256M after 16G was written"):
-        change(module, kernel.run, kernel.root, ignored)  # type: ignore[arg-type]
+        change(module, kernel.run, kernel.root, ignored)
     kernel.fail["resource0_resize"] = errno.ENOSPC
     with pytest.raises(HostStateError, match="No space left on device"):
         run(kernel, resize_now=True, **BAR)
