@@ -699,7 +699,7 @@ def test_a_network_interface_is_kept_for_its_return(kernel: FakeKernel) -> None:
         shown = back if kernel.driver(FIRST) == "e1000e" and "network" in str(records) else had
         return CommandResult(tuple(argv), 0, json.dumps([shown]), "")
 
-    kernel.run = run  # type: ignore[method-assign]
+    kernel.run = run  # type: ignore[method-assign]  # the programs of this one host
     records: dict[str, t.Any] = {}
     foretold = call(kernel, FIRST, timing="now", check=True)
     assert call(kernel, FIRST, timing="now") == foretold

@@ -120,7 +120,7 @@ def test_drivers_of_the_host_come_after_the_settings(kernel: FakeSriov) -> None:
             seen.append(kernel.driver("0000:01:10.0"))
         return run(argv, cwd)
 
-    kernel.run = watching  # type: ignore[method-assign]
+    kernel.run = watching  # type: ignore[method-assign]  # the same programs, watched
     result = ask(kernel, vfs=VFS, autoprobe=True)
     assert set(seen) == {None}
     assert [vf["driver"] for vf in result.data["vfs"]] == ["igbvf", "igbvf"]
