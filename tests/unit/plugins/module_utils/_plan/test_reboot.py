@@ -26,7 +26,7 @@ RUNTIME = Verdict(changes=(Change("device", "e1000e", "vfio-pci", after_reboot=T
 IMAGE = Verdict(changes=(Change("image", None, "rebuilt"),))
 WRITTEN = Verdict(pending_reboot=True)
 SETTLED = Verdict()
-POSSIBLE = {"state": "none", "stale": [], "last_words": [], "obstacle": None, "not_covered": []}
+POSSIBLE: dict[str, Any] = {"state": "none", "stale": [], "last_words": [], "obstacle": None, "not_covered": []}
 NOBODY = RunningDomains(())
 
 
@@ -138,7 +138,7 @@ def test_what_runs_stands_against_the_reboot_unless_told(
     ],
 )
 def test_the_machine_below_ansible_is_not_rebooted(controller: Controller, reason: str | None) -> None:
-    domains = [{"name": "web", "uuid": None}, {"name": "awx", "uuid": "aaaa-1"}]
+    domains: list[dict[str, str | None]] = [{"name": "web", "uuid": None}, {"name": "awx", "uuid": "aaaa-1"}]
     host = dataclasses.replace(host_with({}), trial=POSSIBLE, running_domains=domains)
     options = {"reboot": True, "running_domains": "ignore"}
     for verdict in (ARGUMENTS, WRITTEN):
