@@ -66,7 +66,7 @@ options:
     default: 15
   watchdog:
     description:
-      - The hardware watchdog that the initramfs on trial starts, 60 seconds longer than O(deadline).
+      - The hardware watchdog that the initramfs on trial starts, 15 seconds longer than O(deadline).
       - V(auto) takes one that is there and that the image can start, if any. V(off) takes none. A name is refused
         where that one cannot be used.
     type: str
