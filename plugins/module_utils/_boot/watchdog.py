@@ -24,16 +24,16 @@ OFF: t.Final = "off"
 
 _CLASS = "/sys/class/watchdog"
 _PCI = "/sys/bus/pci/devices"
-# Beyond the deadline of user space, which leaves a better trace and comes first: it counts from the start of the
-# kernel, the watchdog from that of the initramfs.
-_MARGIN = 15
+# A deadline counts from the start of the kernel, the watchdog from that of the initramfs, some seconds later. User
+# space, which leaves a better trace, gives up earlier still.
+_LATER = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """A watchdog driver. ``parameter`` sets its time in seconds, ``rounds`` of which pass before the reset, at most
-    ``longest`` of them; found by the ``identity`` that a loaded one shows, or by PCI ids ``vendor:device``. ``parents`` are
-    modules of which one makes the device that the driver looks for."""
+    ``longest`` of them; found by the ``identity`` that a loaded one shows, or by PCI ids ``vendor:device``. One of the
+    modules ``parents`` makes the device that the driver looks for."""
 
     module: str
     parameter: str
@@ -45,7 +45,7 @@ class Kind:
 
     def argument(self, deadline: int) -> str | None:
         """What the early script is told for a trial of ``deadline`` seconds; ``None`` where that is too long for it."""
-        seconds = -(-(deadline + _MARGIN) // self.rounds)
+        seconds = -(-(deadline - _LATER) // self.rounds)
         return f"{self.module},{self.parameter}={seconds}" if seconds <= self.longest else None
 
 

@@ -6,19 +6,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import early_files, watchdog
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import deadline, early_files, watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from tests.unit.plugins.cpio_images import archive
 from tests.unit.plugins.host_tree import HostTree
 from tests.unit.plugins.module_utils._boot.trial_host import KERNELS, TrialHost
 
 TRIAL = "virtfleet_passthrough.trial=abc"
-WANTED = "virtfleet_passthrough.watchdog=i6300esb,heartbeat=915"
+WANTED = "virtfleet_passthrough.watchdog=i6300esb,heartbeat=895"
 
 
 @pytest.fixture
@@ -35,13 +36,25 @@ def _device(tree: HostTree, identity: str, name: str = "watchdog0", **attributes
 def test_one_whose_driver_is_loaded_is_found(tree: HostTree) -> None:
     _device(tree, "iTCO_wdt")
     # It resets at the second expiry.
-    assert watchdog.choose(tree.root, "auto", 900).argument == "iTCO_wdt,heartbeat=458"
+    assert watchdog.choose(tree.root, "auto", 900).argument == "iTCO_wdt,heartbeat=448"
 
 
 def test_one_whose_driver_is_not_loaded_is_found_by_its_ids(tree: HostTree) -> None:
     tree.write("/sys/bus/pci/devices/0000:00:05.0/vendor", "0x8086\n")
     tree.write("/sys/bus/pci/devices/0000:00:05.0/device", "0x25ab\n")
-    assert watchdog.choose(tree.root, "auto", 900).argument == "i6300esb,heartbeat=915"
+    assert watchdog.choose(tree.root, "auto", 900).argument == "i6300esb,heartbeat=895"
+
+
+@pytest.mark.parametrize("seconds", [60, 151, 600, 1200])
+@pytest.mark.parametrize("kind", watchdog.KINDS, ids=watchdog.NAMES)
+def test_user_space_gives_up_first_and_the_watchdog_keeps_the_deadline(kind: watchdog.Kind, seconds: int) -> None:
+    timer = next(file for file in deadline.unit_files("abc", seconds) if file.path == deadline.TIMER_PATH)
+    (given,) = re.findall(rb"OnBootSec=(\d+)s", timer.content)
+    argument = kind.argument(seconds)
+    assert argument is not None
+    reset = int(argument.rpartition("=")[2]) * kind.rounds
+    # Not even where the kernel reaches its initramfs at once.
+    assert int(given) + 10 <= reset < seconds
 
 
 @pytest.mark.parametrize(("wanted", "words"), [("i6300esb", "shows one"), ("iTCO_wdt", "too short")])
@@ -84,11 +97,11 @@ def _start(tree: HostTree, line: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_script_loads_the_module_and_starts_it(tree: HostTree) -> None:
-    device = _device(tree, "i6300ESB timer", timeout="915")
+    device = _device(tree, "i6300ESB timer", timeout="895")
     other = _device(tree, "Software Watchdog", "watchdog1")
     done = _start(tree, f"ro {TRIAL} {WANTED} {TRIAL}")
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tree.base / "modprobed").read_text() == "i6300esb heartbeat=915 nowayout=0\n"
+    assert (tree.base / "modprobed").read_text() == "i6300esb heartbeat=895 nowayout=0\n"
     assert device.read_text() == "1\n"
     assert other.read_text() == ""
     assert "resets this machine" in (tree.base / "dev/kmsg").read_text()
@@ -102,8 +115,8 @@ def test_the_script_loads_what_makes_the_device_first(tree: HostTree) -> None:
 
 
 def test_only_the_one_that_is_named_is_started(tree: HostTree) -> None:
-    named = _device(tree, "i6300ESB timer", "watchdog1", timeout="915")
-    other = _device(tree, "iTCO_wdt", timeout="915")
+    named = _device(tree, "i6300ESB timer", "watchdog1", timeout="895")
+    other = _device(tree, "iTCO_wdt", timeout="895")
     _start(tree, f"ro {TRIAL} {WANTED}")
     assert (named.read_text(), other.read_text()) == ("1\n", "")
 
@@ -114,13 +127,13 @@ def test_one_that_did_not_take_the_time_is_left_alone(tree: HostTree) -> None:
     assert _start(tree, f"ro {TRIAL} {WANTED}").returncode == 0
     assert device.read_text() == ""
     log = (tree.base / "dev/kmsg").read_text()
-    assert "after 30 s, not as told (heartbeat=915)" in log
+    assert "after 30 s, not as told (heartbeat=895)" in log
     assert "not covered" in log
 
 
 @pytest.mark.parametrize("line", ["ro quiet", f"ro {WANTED}", f"ro {TRIAL}", "", f"ro {TRIAL} * {TRIAL}"])
 def test_in_any_other_boot_the_script_does_nothing(tree: HostTree, line: str) -> None:
-    device = _device(tree, "i6300ESB timer", timeout="915")
+    device = _device(tree, "i6300ESB timer", timeout="895")
     done = _start(tree, line)
     assert (done.returncode, done.stderr) == (0, "")
     assert device.read_text() == ""
@@ -166,5 +179,5 @@ def test_a_trial_names_a_watchdog_only_where_its_image_can_start_it(host: TrialH
     hook = early_files.IN_IMAGE["initramfs-tools"][early_files.INIT_TOP_PATH]
     _image(host, **{module: b"", script: early_files.SCRIPT.encode(), hook: b""})
     armed = host.arm(host.request(**wanted))
-    assert "virtfleet_passthrough.watchdog=i6300esb,heartbeat=915" in armed.record.line
+    assert "virtfleet_passthrough.watchdog=i6300esb,heartbeat=895" in armed.record.line
     assert not armed.record.not_covered
