@@ -141,7 +141,9 @@ def _reboot(outcome: Outcome) -> str:
 def _words(outcome: Outcome) -> str:
     if outcome.plan is None:
         return outcome.message
-    found = (_few_words(name, component) for name, component in outcome.plan["components"].items())
+    reboot = {**outcome.plan["reboot"], "diff": (), "status": IN_SYNC}
+    judged = {**outcome.plan["components"], "reboot": reboot}
+    found = (_few_words(name, component) for name, component in judged.items())
     changes = ", ".join(words for words in found if words)
     return f"before this run: {changes}" if outcome.status == CHANGED else changes
 
