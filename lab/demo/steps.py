@@ -54,16 +54,17 @@ class Playbooks:
         link.symlink_to(self.group_vars)
         return directory
 
-    def attempt(self, playbook: str) -> tuple[int, str]:
+    def attempt(self, playbook: str, limit: float = 900, **variables: object) -> tuple[int, str]:
         """Run one that may fail: its status, and all that it said."""
         done = subprocess.run(
-            self._command(playbook),
+            [*self._command(playbook), *(["-e", json.dumps(variables)] if variables else [])],
             cwd=REPOSITORY,
             env=_environment(self._report(playbook)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=limit,
             check=False,
         )
         return done.returncode, done.stdout

@@ -13,21 +13,26 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import yaml
+
 from lab import image, machine
-from lab.binding.evidence import LIST_DRIVERS, drivers
+from lab.binding.evidence import LIST_DRIVERS, VFIO_PCI, drivers
+from lab.demo.steps import Playbooks, check_idempotence
 from lab.errors import LabError
 from lab.loaders.expected import check_configured
-from lab.loaders.host import Modules, boot_files, install_second_kernel, kernel_release, reboot, running_line
+from lab.loaders.host import Modules, install_second_kernel, kernel_release, reboot, running_line
 from lab.machine import Host
-from lab.steps import StepFailedError, differences, step
-from lab.trials import faults
-from lab.trials.cases import CASES, VERIFY, Case, Pace
-from lab.trials.converge import DEADLINE, PANIC, WANTED, Modulewise
-from lab.trials.evidence import Boot, new_boot_faults, old_boot_faults, told_faults, trial_faults
+from lab.steps import StepFailedError, step
+from lab.trials import faults, library
+from lab.trials.cases import CASES, NIC, Case, Pace
+from lab.trials.converge import GROUP_VARS, Outcome, converge, last_words_of
+from lab.trials.evidence import TRIAL, Boot, failure_faults, new_boot_faults, old_boot_faults
+from lab.trials.resets import Watch
 
 TOPOLOGY = "trials"
 FLAVOURS = ("debian12", "debian13-systemd-boot")
 GOOD = "good"
+WANTED = ("intel_iommu=on",)
 # Seconds beyond a deadline after which nothing that was armed can come any more.
 AFTERWARDS = 40
 LOOK = """\
@@ -81,88 +86,108 @@ class Trials:
 
     host: Host
     cases: Sequence[str]
-    way: Modulewise = field(init=False)
+    modules: Modules = field(init=False)
 
     def __post_init__(self) -> None:
-        self.way = Modulewise(self.host, faults.generator_of(self.host))
+        self.modules = Modules(self.host)
 
     def run(self) -> None:
-        with step("0", "an administrator's own hooks and units; an ordinary reboot, timed", "1 to 2 min"):
-            faults.install(self.host, self.way.generator)
-            self.way.prepare()
+        with step("0", "an administrator's own hooks and units; an ordinary reboot, timed", "2 min"):
+            faults.install(self.host, faults.generator_of(self.host))
+            library.run(self.host, library.INSTALL_EARLY_FILES)
             pace = self._time_a_reboot()
-            before, files = look(self.host), boot_files(self.host)
+            before = look(self.host)
+            if before.drivers.get(NIC) == VFIO_PCI or before.groups:
+                raise StepFailedError(f"the host is no untouched one: {before}")
         for name in self.cases:
             if name == GOOD:
-                with step(GOOD, "a good boot is committed, and stays", "6 min"):
-                    self._good(pace)
+                with step(GOOD, "a good boot is committed, and stays", "8 min"):
+                    self._good()
             else:
                 case = CASES[name]
-                with step(name, f"ended by the {case.ended_by}", "2 to 5 min"):
-                    self._failing(case, pace, before, files)
+                with step(name, f"ended by the {case.ended_by}", "3 to 6 min"):
+                    self._failing(case, pace.limit(deadline()), before)
 
     def _time_a_reboot(self) -> Pace:
-        took = reboot(self.host)
-        pace = Pace(took, max(0.0, took - look(self.host).uptime))
+        with Watch(self.host) as watch:
+            reboot(self.host)
+            back = watch.wait_until_back(machine.DEADLINE)
+            (reset,) = watch.story.resets
+        took = back - reset.at
+        pace = Pace(took, max(0.0, took - look(self.host).uptime + (time.monotonic() - back)))
         print(
-            f"    {took:.0f} s from the order to the login, {pace.before_kernel:.0f} s of them before the kernel"
-            f" starts; a trial may be away for {pace.limit(DEADLINE):.0f} s"
+            f"    {took:.0f} s from the reset to the login, {pace.before_kernel:.0f} s of them before the kernel"
+            f" starts; a trial may be away for {pace.limit(deadline()):.0f} s"
         )
         return pace
 
-    def _failing(self, case: Case, pace: Pace, before: Boot, files: dict[str, str]) -> None:
-        def healthy() -> list[str]:
-            found = trial_faults(look(self.host), WANTED)
-            return [*found, "the lab says so"] if case.ended_by == VERIFY else found
-
-        outcome = self.way.converge(case.arguments, pace.limit(DEADLINE) + 120, healthy)
-        if outcome.committed:
-            raise StepFailedError("the boot on trial was committed")
-        print(f"    back after {outcome.away:.0f} s, {pace.limit(DEADLINE):.0f} s are allowed")
-        told = self.way.modules.succeed("boot_trial")
+    def _failing(self, case: Case, limit: float, before: Boot) -> None:
+        outcome = self._converge(case.arguments)
+        told = self.modules.succeed("boot_trial")
+        print(f"    the trial ran for {outcome.tried:.0f} s, back after {outcome.away:.0f} s of {limit:.0f} s")
+        print(f"    it said: {last_words_of(outcome.said)}")
         for line in told["last_words"]:
             print(f"    | {line}")
-        _fail_with(told_faults(case, told, outcome.away, pace, DEADLINE) + old_boot_faults(before, look(self.host)))
-        self.way.clear()
-        _fail_with(differences(files, boot_files(self.host)))
+        _fail_with(failure_faults(case, outcome, told, limit) + old_boot_faults(before, look(self.host)))
 
-    def _good(self, pace: Pace) -> None:
-        outcome = self.way.converge((), pace.limit(DEADLINE), lambda: trial_faults(look(self.host), WANTED))
-        if not outcome.committed or outcome.told["state"] != "committed":
-            raise StepFailedError(f"the boot on trial was not committed: {outcome.told}")
+    def _good(self) -> None:
+        outcome = self._converge(())
+        if outcome.status or len(outcome.resets) != 1:
+            raise StepFailedError(
+                f"site.yml ended with status {outcome.status} after {len(outcome.resets)} resets:"
+                f" {last_words_of(outcome.said)}"
+            )
         tried = look(self.host)
-        wanted = (*WANTED, f"panic={PANIC}")
-        modules = Modules(self.host)
-        check_configured(modules.info(), wanted[:1])
+        _fail_with(_without_trial(new_boot_faults(tried, WANTED)))
+        check_configured(self.modules.info(), WANTED)
+        check_idempotence(Playbooks(self.host, GROUP_VARS))
         joined = install_second_kernel(self.host)
-        check_configured(modules.info(), wanted[:1])
+        check_configured(self.modules.info(), WANTED)
         self._outlive(tried)
         for number in (1, 2):
             took = reboot(self.host)
             now = look(self.host)
-            _fail_with(new_boot_faults(now, wanted))
+            _fail_with(new_boot_faults(now, WANTED))
             print(f"    reboot {number}: {now.kernel} after {took:.0f} s, {' '.join(now.line)}")
             if now.kernel != joined:
                 raise StepFailedError(f"kernel {now.kernel} runs, {joined} was to boot")
-        told = modules.succeed("boot_trial")
+        told = self.modules.succeed("boot_trial")
         if told["state"] != "none" or told["reboot_required"]:
             raise StepFailedError(f"after all of it boot_trial says {told}")
+        status, said = Playbooks(self.host, GROUP_VARS).attempt("verify")
+        if status:
+            raise StepFailedError(f"verify.yml ended with status {status}: {last_words_of(said)}")
+
+    def _converge(self, arguments: Sequence[str]) -> Outcome:
+        outcome = converge(self.host, arguments)
+        (self.host.directory / "converge.log").write_text(outcome.said, encoding="utf-8")
+        return outcome
 
     def _outlive(self, tried: Boot) -> None:
         """The boot that was committed runs on past every deadline that it was given."""
-        until = DEADLINE + AFTERWARDS
+        until = deadline() + AFTERWARDS
         time.sleep(max(0.0, until - look(self.host).uptime))
         now = look(self.host)
         if now.boot_id != tried.boot_id or now.uptime < until:
             raise StepFailedError(f"after the commit the host has rebooted by itself: up for {now.uptime:.0f} s")
-        _fail_with([f"watchdog {state}" for state in now.watchdogs if state != "inactive"])
         print(f"    up for {now.uptime:.0f} s in the boot that was tried, watchdogs {' '.join(now.watchdogs)}")
+
+
+def deadline() -> int:
+    """What the operator's variables say."""
+    text = (GROUP_VARS / "passthrough_hosts.yml").read_text(encoding="utf-8")
+    return int(yaml.safe_load(text)["boot_deadline"])
 
 
 def look(host: Host) -> Boot:
     boot_id, uptime, groups, *states = host.ssh(LOOK).split()
     listed = drivers(host.ssh(LIST_DRIVERS))
     return Boot(running_line(host), kernel_release(host), listed, int(groups), states, boot_id, float(uptime))
+
+
+def _without_trial(found: Sequence[str]) -> list[str]:
+    """The boot that was tried keeps its marker on the line that it was started with."""
+    return [fault for fault in found if TRIAL not in fault]
 
 
 def _fail_with(found: Sequence[str]) -> None:

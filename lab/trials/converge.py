@@ -2,81 +2,48 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One way of bringing a host to a wanted state with a boot on trial: the modules, one after the other."""
+"""One way of bringing a host to a wanted state with a boot on trial: ``site.yml``, as an operator runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from lab.loaders.host import Modules, kernel_release, reboot
+from lab.demo.steps import Playbooks
 from lab.machine import Host
-from lab.progress import say
-from lab.steps import StepFailedError
-from lab.trials import library
+from lab.paths import HERE
+from lab.trials.resets import Reset, Watch
 
-OWNER = "lab"
-WANTED = ("intel_iommu=on",)
-STAGED = "/root/lab-staged.img"
-# Seconds: a boot on trial takes 35 to 60 of them on this emulated machine, and a commit some more.
-DEADLINE = 150
-PANIC = 5
-
-_BUILD = {
-    "dracut": "dracut --force --quiet {image} {kernel}",
-    "initramfs-tools": "mkinitramfs -o {image} {kernel}",
-}
+GROUP_VARS = HERE / "trials/group_vars"
+# Of a run that waits for a host until its trial has ended, twice its deadline and more.
+LIMIT = 1200.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a converge ended: ``told`` is what ``boot_trial`` says afterwards, ``away`` the seconds from the order to
-    reboot until the host answered again."""
+    """How a run ended: its exit status and what it said, the resets that the host went through, the seconds from the
+    first of them until it let somebody in after the last, 0 without any."""
 
-    committed: bool
-    told: dict[str, Any]
+    status: int
+    said: str
+    resets: Sequence[Reset]
     away: float
 
+    @property
+    def tried(self) -> float:
+        """The seconds that the boot on trial had until the next reset, 0 where there was none."""
+        return self.resets[1].at - self.resets[0].at if len(self.resets) > 1 else 0.0
 
-@dataclass
-class Modulewise:
-    """Arms, reboots, looks, commits; ``limit`` seconds are how long the host may be away."""
 
-    host: Host
-    generator: str
-    watchdog: str = "auto"
-    modules: Modules = field(init=False)
+def converge(host: Host, arguments: Sequence[str]) -> Outcome:
+    """Run ``site.yml`` with ``arguments`` on the kernel's line; whatever becomes of it."""
+    with Watch(host) as watch:
+        status, said = Playbooks(host, GROUP_VARS).attempt("site", limit=LIMIT, kernel_arguments_extra=list(arguments))
+        resets = watch.story.resets
+        away = watch.wait_until_back(LIMIT) - resets[0].at if resets else 0.0
+    return Outcome(status, said, tuple(resets), away)
 
-    def __post_init__(self) -> None:
-        self.modules = Modules(self.host)
 
-    def prepare(self) -> None:
-        """Everything that does not depend on what is tried."""
-        installed = library.run(self.host, library.INSTALL_EARLY_FILES).split()
-        say(f"{self.host.name}: {len(installed)} files for the watchdog are installed")
-        kernel = kernel_release(self.host)
-        self.host.ssh(_BUILD[self.generator].format(image=STAGED, kernel=kernel), limit=400)
-
-    def converge(self, arguments: Sequence[str], limit: float, healthy: Callable[[], list[str]]) -> Outcome:
-        """``healthy`` says what is wrong with the boot on trial, nothing where it is what was wanted."""
-        owners = {OWNER: [*WANTED, *arguments]}
-        images = {kernel_release(self.host): STAGED}
-        times = {"deadline": DEADLINE, "panic": PANIC, "watchdog": self.watchdog}
-        armed = self.modules.succeed("boot_trial", state="armed", owners=owners, images=images, **times)
-        say(f"{self.host.name}: armed, watchdog {armed['watchdog']}; not covered: {armed['not_covered'] or 'nothing'}")
-        away = reboot(self.host, limit)
-        told = self.modules.succeed("boot_trial")
-        if told["state"] != "trying":
-            return Outcome(False, told, away)
-        wrong = healthy()
-        if not wrong:
-            return Outcome(True, self.modules.succeed("boot_trial", state="committed"), away)
-        say(f"{self.host.name}: the boot on trial is not what was wanted: {'; '.join(wrong)}")
-        return Outcome(False, told, away + reboot(self.host, limit))
-
-    def clear(self) -> None:
-        """Take away what is left of a trial that failed."""
-        cleared = self.modules.succeed("boot_trial", state="rolled_back")
-        if cleared["state"] != "none":
-            raise StepFailedError(f"after clearing away the trial is {cleared['state']}")
+def last_words_of(said: str) -> str:
+    """What a run said of its last failure, up to its end, in one line: YAML breaks long texts."""
+    return " ".join(said[max(said.rfind("fatal: "), 0) :].split())

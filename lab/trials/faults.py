@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 
 from lab.machine import Host
-from lab.trials.cases import FAULT
+from lab.trials.cases import FAULT, NIC
 
 _HANG = f"""\
 #!/bin/sh
@@ -39,6 +39,20 @@ Type=oneshot
 TimeoutStartSec=infinity
 ExecStart=/bin/sleep infinity
 """
+# As somebody's own script does that wants the card for itself.
+_TAKE_BACK = f"""\
+[Unit]
+Description=Takes {NIC} back in a boot with {FAULT}=verify
+DefaultDependencies=no
+ConditionKernelCommandLine={FAULT}=verify
+Before=ssh.service
+After=systemd-udev-trigger.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'echo {NIC} >/sys/bus/pci/devices/{NIC}/driver/unbind; \\
+  echo >/sys/bus/pci/devices/{NIC}/driver_override; modprobe e1000e; echo {NIC} >/sys/bus/pci/drivers_probe; true'
+"""
+_WANTS = "[Unit]\nWants=lab-stall.service lab-take-back.service\n"
 _UNITS = "/etc/systemd/system"
 _DRACUT_MODULE = "/usr/lib/dracut/modules.d/95lab-fault"
 
@@ -55,7 +69,8 @@ def files(generator: str) -> dict[str, tuple[str, int]]:
     return {
         **hang,
         f"{_UNITS}/lab-stall.service": (_STALL, 0o644),
-        f"{_UNITS}/sysinit.target.d/lab-stall.conf": ("[Unit]\nWants=lab-stall.service\n", 0o644),
+        f"{_UNITS}/lab-take-back.service": (_TAKE_BACK, 0o644),
+        f"{_UNITS}/sysinit.target.d/lab-faults.conf": (_WANTS, 0o644),
     }
 
 
