@@ -16,30 +16,25 @@ from dataclasses import dataclass, field
 import yaml
 
 from lab import image, machine
-from lab.binding.evidence import LIST_DRIVERS, VFIO_PCI, drivers
+from lab.binding.evidence import VFIO_PCI
 from lab.demo.steps import Playbooks, check_idempotence
 from lab.errors import LabError
 from lab.loaders.expected import check_configured
-from lab.loaders.host import Modules, install_second_kernel, kernel_release, reboot, running_line
+from lab.loaders.host import Modules, install_second_kernel, reboot
 from lab.machine import Host
 from lab.steps import StepFailedError, step
 from lab.trials import faults, library
 from lab.trials.cases import CASES, NIC, Case, Pace
 from lab.trials.converge import GROUP_VARS, Outcome, converge, last_words_of
-from lab.trials.evidence import TRIAL, Boot, failure_faults, new_boot_faults, old_boot_faults
+from lab.trials.evidence import Boot, failure_faults, new_boot_faults, old_boot_faults
+from lab.trials.look import WANTED, look, without_trial
 from lab.trials.resets import Watch
 
 TOPOLOGY = "trials"
 FLAVOURS = ("debian12", "debian13-systemd-boot")
 GOOD = "good"
-WANTED = ("intel_iommu=on",)
 # Seconds beyond a deadline after which nothing that was armed can come any more.
 AFTERWARDS = 40
-LOOK = """\
-cat /proc/sys/kernel/random/boot_id
-cut -d ' ' -f 1 /proc/uptime
-ls /sys/kernel/iommu_groups | wc -l
-cat /sys/class/watchdog/*/state 2>/dev/null | tr '\\n' ' '"""
 
 
 def main() -> int:
@@ -138,7 +133,7 @@ class Trials:
                 f" {last_words_of(outcome.said)}"
             )
         tried = look(self.host)
-        _fail_with(_without_trial(new_boot_faults(tried, WANTED)))
+        _fail_with(without_trial(new_boot_faults(tried, WANTED)))
         check_configured(self.modules.info(), WANTED)
         check_idempotence(Playbooks(self.host, GROUP_VARS))
         joined = install_second_kernel(self.host)
@@ -177,17 +172,6 @@ def deadline() -> int:
     """What the operator's variables say."""
     text = (GROUP_VARS / "passthrough_hosts.yml").read_text(encoding="utf-8")
     return int(yaml.safe_load(text)["boot_deadline"])
-
-
-def look(host: Host) -> Boot:
-    boot_id, uptime, groups, *states = host.ssh(LOOK).split()
-    listed = drivers(host.ssh(LIST_DRIVERS))
-    return Boot(running_line(host), kernel_release(host), listed, int(groups), states, boot_id, float(uptime))
-
-
-def _without_trial(found: Sequence[str]) -> list[str]:
-    """The boot that was tried keeps its marker on the line that it was started with."""
-    return [fault for fault in found if TRIAL not in fault]
 
 
 def _fail_with(found: Sequence[str]) -> None:
