@@ -14,7 +14,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, read_status
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -34,8 +34,13 @@ def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) ->
         "state": status.state,
         "stale": list(status.stale),
         "last_words": last_words(root, run, status.record) if failed and status.record is not None else [],
-        **({} if deadline is None else _possibility(root, run, status, deadline)),
+        **({} if deadline is None else _possibility(root, run if root.is_live else _nobody_answers, status, deadline)),
     }
+
+
+def _nobody_answers(argv: t.Sequence[str], _cwd: str | None = None) -> CommandResult:
+    """In place of programs, which would tell about another machine than the captured one."""
+    return CommandResult(tuple(argv), 0, "", "")
 
 
 def _possibility(root: Root, run: Runner, status: Status, deadline: int) -> dict[str, t.Any]:

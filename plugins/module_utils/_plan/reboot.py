@@ -25,6 +25,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Refusal,
     Verdict,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import OVERRIDE
+
+_MODPROBE_FILES: t.Final = "file /etc/modprobe.d/"
 
 # Domains come after the boot, and are never what is on trial.
 _AFTER_THE_BOOT: t.Final = "libvirt_domains"
@@ -118,7 +121,7 @@ def judge_reboot(
     )
     warnings = (
         *(_came_back(trial["last_words"]) if state == trials.ROLLED_BACK else ()),
-        *(trial.get("not_covered", ()) if on_trial else ()),
+        *((*trial.get("not_covered", ()), *_outlasts(verdicts)) if on_trial else ()),
         *(_blind(chosen["trial_mode"]) if ordered and not on_trial else ()),
     )
     return Reboot(components, running, state, on_trial, refusals, warnings)
@@ -179,6 +182,16 @@ def _impossible(obstacle: str) -> t.Iterator[Refusal]:
 def _came_back(last_words: t.Sequence[str]) -> t.Iterator[str]:
     said = f", and its last words were: {' / '.join(last_words[-3:])}" if last_words else " and left no last words"
     yield f"the last boot on trial was not kept, the host came back by itself{said}"
+
+
+def _outlasts(verdicts: t.Mapping[str, Verdict]) -> t.Iterator[str]:
+    """What a boot entry cannot switch off: modprobe and driverctl know no generation."""
+    method = verdicts["vfio"].apply.get("method", OVERRIDE) if "vfio" in verdicts else OVERRIDE
+    if method != OVERRIDE and verdicts["vfio"].changes:
+        yield f"what vfio_method: {method} writes counts in the old boot entry too, should the host come back to it"
+    files = [change.setting for change in verdicts.get("vfio_options", Verdict()).changes]
+    if any(setting.startswith(_MODPROBE_FILES) for setting in files):
+        yield "options in /etc/modprobe.d count in the old boot entry too, should the host come back to it"
 
 
 def _blind(trial_mode: str) -> t.Iterator[str]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,6 +102,25 @@ def test_what_a_trial_does_not_cover_is_said_before_it_is_made() -> None:
     blind = {"not_covered": ["an early hang is not covered: no hardware watchdog was found"]}
     assert judged({"iommu": ARGUMENTS}, blind).warnings == tuple(blind["not_covered"])
     assert not judged({"iommu": SETTLED}, blind).warnings
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ({"vfio": replace(ARGUMENTS, apply={"kernel_args": ["a"], "method": "ids"})}, "vfio_method: ids"),
+        ({"vfio": replace(ARGUMENTS, apply={"kernel_args": ["a"], "method": "override"})}, None),
+        (
+            {"iommu": ARGUMENTS, "vfio_options": Verdict(changes=(Change("file /etc/modprobe.d/x.conf", None, "y"),))},
+            "options in /etc/modprobe.d",
+        ),
+        ({"iommu": ARGUMENTS, "vfio_options": Verdict(changes=(Change("file /etc/X11/x.conf", None, "y"),))}, None),
+    ],
+)
+def test_what_an_old_entry_would_not_undo_is_said(verdicts: dict[str, Verdict], words: str | None) -> None:
+    warnings = judged(verdicts, {}).warnings
+    assert [words in warning for warning in warnings if words] == ([True] if words else [])
+    assert words or not warnings
+    assert not any("old boot entry" in warning for warning in judged(verdicts, {}, trial_mode="off").warnings)
 
 
 @pytest.mark.parametrize(("verdict", "options"), [(ARGUMENTS, {"trial_mode": "off"}), (WRITTEN, {})])
