@@ -56,7 +56,8 @@ options:
     type: dict
   deadline:
     description:
-      - Seconds from the start of the kernel after which a trial that nobody has committed reboots. At least 60.
+      - Seconds from the start of the kernel after which a trial that nobody has committed is over. At least 60.
+      - User space reboots 15 seconds earlier. What comes then, where there is one, is the hardware watchdog.
     type: int
     default: 900
   panic:
@@ -66,7 +67,7 @@ options:
     default: 15
   watchdog:
     description:
-      - The hardware watchdog that the initramfs on trial starts, 60 seconds longer than O(deadline).
+      - The hardware watchdog that the initramfs on trial starts. It resets the machine when O(deadline) has passed.
       - V(auto) takes one that is there and that the image can start, if any. V(off) takes none. A name is refused
         where that one cannot be used.
     type: str
@@ -140,7 +141,7 @@ arguments:
   elements: str
   sample: [root=/dev/vda2, ro, intel_iommu=on, virtfleet_passthrough.trial=0b7f4c21d9ae, panic=15]
 deadline:
-  description: Seconds from the start of the kernel until a trial that nobody has committed reboots.
+  description: Seconds from the start of the kernel after which a trial that nobody has committed is over.
   returned: success
   type: int
   sample: 900
