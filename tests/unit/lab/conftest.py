@@ -8,4 +8,6 @@ from __future__ import annotations
 
 import sys
 
-collect_ignore_glob = [] if sys.version_info >= (3, 11) else ["test_*.py", "fuzz/*", "loaders/*", "binding/*"]
+collect_ignore_glob = (
+    [] if sys.version_info >= (3, 11) else ["test_*.py", "fuzz/*", "loaders/*", "binding/*", "power/*"]
+)
