@@ -33,7 +33,8 @@ ENVIRONMENT = {
     "NO_COLOR": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-PLAN_REPORT = "tests/integration/test_plan_report.py"
+# Ansible itself runs playbooks and roles on this machine.
+PLAYBOOKS = ("tests/integration/test_plan_report.py", "tests/integration/test_prove_role.py")
 # GRUB boots the hosts of the other checks; the rest of `make lab-loaders` takes too long for every time.
 LOADER_FLAVOUR = "debian13-systemd-boot"
 HOST_TESTS = ("tests/unit/plugins/modules", "tests/unit/plugins/module_utils")
@@ -147,15 +148,15 @@ def other_checks() -> list[Check]:
         ),
         Check(
             "plan-report",
-            "the playbook plan: table, exit code, document for machines",
+            "the playbook plan with its table, exit code and document; what a failed proof says",
             "2 min",
-            [pytest(".venv", PLAN_REPORT)],
+            [pytest(".venv", *PLAYBOOKS)],
         ),
         Check(
             f"plan-report-{other}",
             f"the same with ansible-core {other}",
             "2 min",
-            [pytest(venv, PLAN_REPORT)],
+            [pytest(venv, *PLAYBOOKS)],
             needs=ROOT / venv,
             without=without,
         ),

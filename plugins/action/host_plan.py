@@ -12,8 +12,10 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import ARGUMENT_SPEC
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import (
     check_components,
     check_wanted,
@@ -21,6 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decisi
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.encryption import host_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import Controller
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import host_table, summary
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import running_generation
 
@@ -61,6 +64,7 @@ class ActionModule(ActionBase):
                 "allow": {"type": "list", "elements": "str"},
                 "root": {"type": "path", "default": "/"},
                 "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
+                "boot": {"type": "dict", "options": ARGUMENT_SPEC},
             }
         )
         return dict(arguments)
@@ -79,7 +83,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("host_plan needs root on the host: connect as root or set become: true")
         state = plain(read["state"])
         host = HostState.from_json(state)
-        plan = make_plan(wanted, host, arguments["components"], arguments["allow"]).to_json()
+        plan = make_plan(
+            wanted, host, arguments["components"], arguments["allow"], arguments["boot"], _controller()
+        ).to_json()
         return {
             **plan,
             "changed": False,
@@ -90,6 +96,12 @@ class ActionModule(ActionBase):
             "summary": summary(plan),
             "table": [line.text for line in host_table(plan)],
         }
+
+
+def _controller() -> Controller:
+    here = Root()
+    uuid = here.read_word("/sys/class/dmi/id/product_uuid")
+    return Controller(here.read_word("/proc/sys/kernel/random/boot_id"), uuid)
 
 
 def _managed(wanted: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -18,7 +18,7 @@ description:
   - Ends C(ansible-playbook) with an exit code for scripts. 0 means in sync, 10 drift or a reboot that is still needed,
     11 refused, 2 failed in another way, 4 unreachable. The worst host decides, in the order 4, 2, 11, 10, 0.
   - A run that changes a host after its plan has other things to say than the plan. Such a host counts as 0 here, and as
-    what Ansible says if it fails.
+    what Ansible says if it fails. A host whose turn did not come, because an earlier one stopped the run, counts as 0.
   - Does nothing in a run without M(virtfleet.passthrough.host_plan).
   - Name it last in C(callbacks_enabled). Where the exit code is not 0, it ends the run in its last event, which
     callbacks after it would miss.
@@ -48,6 +48,7 @@ ROLE = "virtfleet.passthrough.plan"
 # Ansible's settings that hold the colours.
 COLOURS: t.Final[t.Mapping[str, str]] = {
     IN_SYNC: "COLOR_OK",
+    fleet.NOT_BEGUN: "COLOR_SKIP",
     fleet.CHANGED: "COLOR_CHANGED",
     PENDING_REBOOT: "COLOR_CHANGED",
     DRIFT: "COLOR_CHANGED",
@@ -88,6 +89,8 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._playbooks = 0
         self._asked = False
+        self._play: t.Any = None
+        self._expected: set[str] = set()
         self._results: dict[str, t.Mapping[str, t.Any]] = {}
         self._changed: set[str] = set()
         self._failures: dict[str, str] = {}
@@ -105,8 +108,20 @@ class CallbackModule(CallbackBase):
                 f"{', '.join(later)} can report. Name it last."
             )
 
+    def v2_playbook_on_play_start(self, play: t.Any) -> None:
+        self._play = play
+
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
-        self._asked = self._asked or _is_plan(task)
+        if _is_plan(task):
+            self._asked = True
+            self._expected.update(self._hosts_of_the_play())
+
+    def _hosts_of_the_play(self) -> t.Iterable[str]:
+        """All of them, also those of later batches."""
+        if self._play is None:
+            return ()
+        known: t.Iterable[str] = self._play.get_variable_manager().get_vars(play=self._play)["ansible_play_hosts_all"]
+        return map(str, known)
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         host, task, data = result._host.get_name(), result._task, result._result
@@ -146,9 +161,9 @@ class CallbackModule(CallbackBase):
             raise SystemExit(code)
 
     def _hosts(self, stats: t.Any) -> list[str]:
-        """Those with a plan, and those that are the reason why there is none."""
+        """Those with a plan, those that are the reason why there is none, and those whose turn did not come."""
         lost = [host for counts in (stats.dark, stats.failures) for host, number in counts.items() if number]
-        return sorted({*self._results, *lost})
+        return sorted({*self._results, *lost, *self._expected})
 
     def _outcome(self, host: str, stats: t.Any) -> fleet.Outcome:
         plan = self._results.get(host)
@@ -158,10 +173,13 @@ class CallbackModule(CallbackBase):
             return fleet.Outcome(host, fleet.FAILED, message=self._failures.get(host, ""))
         if host in self._changed:
             return fleet.Outcome(host, fleet.CHANGED, plan)
+        if plan is None:
+            return fleet.Outcome(host, fleet.NOT_BEGUN, message="the run ended before its turn came")
         return fleet.outcome_of(host, plan)
 
     def _show_plan(self, host: str, plan: t.Mapping[str, t.Any]) -> None:
-        if plan["status"] == IN_SYNC and not any(component["warnings"] for component in plan["components"].values()):
+        judged = (*plan["components"].values(), plan["reboot"])
+        if plan["status"] == IN_SYNC and not any(part["warnings"] for part in judged):
             return
         self._show([Line(""), Line(f"{host}:", plan["status"])])
         self._show(report.host_table(plan, self._width()))

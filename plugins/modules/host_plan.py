@@ -49,6 +49,36 @@ options:
         system would be seen nowhere.
     type: list
     elements: str
+  boot:
+    description:
+      - What may be done about a reboot that the wanted state needs. Nothing is ordered here; the plan says whether it
+        can be had, and refuses what cannot.
+    type: dict
+    suboptions:
+      reboot:
+        description:
+          - Whether the reboot may be made. With V(false) it is only said that one is needed.
+        type: bool
+        default: false
+      trial_mode:
+        description:
+          - V(auto) makes it a boot on trial, from which the machine comes back by itself
+            (M(virtfleet.passthrough.boot_trial)), and refuses where that is not possible.
+          - V(off) makes it a plain one.
+        type: str
+        choices: [auto, "off"]
+        default: auto
+      running_domains:
+        description:
+          - What becomes of domains that run. With V(refuse) they stand against the reboot.
+        type: str
+        choices: [refuse, shutdown, ignore]
+        default: refuse
+      deadline:
+        description:
+          - Seconds that a boot on trial has.
+        type: int
+        default: 600
 requirements:
   - jmespath on the controller, where the selector C(query) is used.
   - netaddr on the controller, where the selector C(mac) is used.
@@ -87,9 +117,19 @@ reboot:
   description:
     - What the reboot is for and what it costs. C(running_domains) are the domains that it would shut down, null where
       C(unknown) says why that is not known.
+    - C(trial) says whether it will be a boot on trial, and what the host is at
+      (RV(virtfleet.passthrough.boot_trial#module:state)).
+    - C(refusals) stand against it like those of a component, C(warnings) say what is to be known.
   returned: success
   type: dict
-  sample: {required: true, components: [iommu, vfio], running_domains: [web], unknown: null}
+  sample:
+    required: true
+    components: [iommu, vfio]
+    running_domains: [web]
+    unknown: null
+    trial: {wanted: true, state: none}
+    refusals: []
+    warnings: []
 components:
   description: Component name to verdict.
   returned: success
@@ -140,6 +180,7 @@ boot_id:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import ARGUMENT_SPEC
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO, BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.reading import read_for_plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import run_module
@@ -153,6 +194,7 @@ def main() -> None:
             "allow": {"type": "list", "elements": "str"},
             "root": {"type": "path", "default": "/"},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
+            "boot": {"type": "dict", "options": ARGUMENT_SPEC},
         },
         supports_check_mode=True,
     )

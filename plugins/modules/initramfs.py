@@ -59,6 +59,15 @@ options:
       - Only used in check mode, where an earlier task has not written them, so that images are judged as they will be.
         Without it, and outside check mode, the files on the host count.
     type: dict
+  staged:
+    description:
+      - Whether to build apart from the images that the machine boots with, and to leave those as they are, so that
+        M(virtfleet.passthrough.boot_trial) can try the new ones first. What was built is in RV(staged).
+      - One that was staged earlier and is still right is not built again. A later run with V(false) removes what no
+        trial waits for.
+      - Refused for unified kernel images.
+    type: bool
+    default: false
   require:
     description:
       - What every image must hold besides the files and modules that M(virtfleet.passthrough.vfio_bind) needs there,
@@ -106,6 +115,13 @@ generator:
   returned: success
   type: str
   sample: initramfs-tools
+staged:
+  description:
+    - With O(staged), the release of each kernel whose images were not right to the one that was built for it, for
+      O(virtfleet.passthrough.boot_trial#module:images). In check mode, where it would be.
+  returned: success
+  type: dict
+  sample: {6.1.0-37-amd64: /var/lib/virtfleet-passthrough/images/6.1.0-37-amd64.img}
 images:
   description: One for each image that a kernel can boot with, those on the EFI system partition last.
   returned: success
@@ -162,6 +178,7 @@ def main() -> None:
             "generator": {"type": "str", "choices": list(GENERATOR_CHOICES), "default": "auto"},
             "kernels": {"type": "list", "elements": "str", "default": ["all"]},
             "planned_files": {"type": "dict"},
+            "staged": {"type": "bool", "default": False},
             "require": {
                 "type": "list",
                 "elements": "dict",

@@ -232,6 +232,20 @@ def test_a_failure_after_the_plan_keeps_ansibles_exit_code(fleet: Fleet) -> None
     assert "something else went wrong" in run.report
 
 
+def test_hosts_whose_turn_did_not_come_are_named(fleet: Fleet) -> None:
+    # The inventory's order: good, drift, refused, ...
+    rollout = fleet.play("rollout", serial=1, max_fail_percentage=0)
+    run = fleet.run(rollout, "--limit", "good,refused,drift")
+    assert run.status == 11, run.text
+    assert re.search(r"^good +in sync", run.report, re.MULTILINE)
+    assert re.search(r"^drift +drift", run.report, re.MULTILINE)
+    assert "3 hosts: 1 in sync, 1 drift, 1 REFUSED" in run.report
+    first_fails = fleet.run(rollout, "--limit", "broken,gone")
+    assert first_fails.status == 2, first_fails.text
+    assert re.search(r"^gone +not begun +\? +the run ended before its turn came", first_fails.report, re.MULTILINE)
+    assert "1 not begun, 1 FAILED" in first_fails.report
+
+
 def test_a_host_that_is_changed_after_its_plan_is_not_judged_by_it(fleet: Fleet) -> None:
     run = fleet.run(fleet.play("changing", tasks=[CHANGING]), "--limit", "drift")
     assert run.status == 0, run.text

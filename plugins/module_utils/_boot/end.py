@@ -27,6 +27,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.wri
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import staged
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 _NOT_TRYING = {
@@ -75,8 +76,11 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     _release_entry(root, ledger)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
         promote(root, _where_it_lies(root, record, kernel))
+        image = record.images[kernel]
+        staged.hand_over(root, ledger, image.path, kernel, image.targets)
     loader.sync()
     change = set_owners(root, run, ledger, record.owners, False)
+    staged.discard(root, ledger)
     _finish(root, run, ledger, record)
     return Committed(change, (*change.warnings, *warnings))
 
@@ -112,6 +116,7 @@ def roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> tupl
             deadline.stop(root, run)
             if record.watchdog:
                 watchdog.stop_all(root)
+        staged.discard(root, ledger)
         take_away(root, run, ledger, status.loader, record)
     return status, [_owned.diff_entry(change) for change in changes if change.changed]
 

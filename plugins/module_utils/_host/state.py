@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.after_commit import (
+    committed_line,
+    record_on_trial,
+)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.reading import read_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import machine
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
@@ -24,6 +29,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.group
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.state import read_iommu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt import state as libvirt_state
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.running import domains_by_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_functions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._sriov import state as sriov_state
@@ -64,13 +70,23 @@ def read_host(
     wanted: t.Mapping[str, t.Any],
     components: t.Collection[str] | None = None,
     bootloader: str = AUTO,
+    trial_deadline: int | None = None,
 ) -> dict[str, t.Any]:
     """The JSON form of :class:`HostState`. Reads nothing for components that are not in ``wanted``, or not in
-    ``components`` where that is given. ``bootloader`` is as ``read_boot_state`` takes it."""
+    ``components`` where that is given. ``bootloader`` is as ``read_boot_state`` takes it, ``trial_deadline`` as
+    ``read_trial``.
+
+    In a boot on trial, what is configured is what its commit would leave.
+    """
     ledger = Ledger.read(root)
     reading = read_functions(root, ledger, names=True)
     devices = reading.devices
     boot = read_boot_state(root, ledger, bootloader)
+    trial = read_trial(root, run, ledger, trial_deadline)
+    record = record_on_trial(root, ledger)
+    if record is not None and not trial["stale"]:
+        line, ledger = committed_line(root, run, ledger, record, bootloader)
+        boot = {**boot, **line}
     override_wanted = bool((wanted.get("iommu") or {}).get("acs_override"))
     iommu = read_iommu_state(root, run, devices, boot, look_into_kernels=override_wanted)
     judged = [name for name in wanted if components is None or name in components]
@@ -85,5 +101,7 @@ def read_host(
         "dependencies": [dependency.to_json() for dependency in read_dependencies(root, devices)],
         "ledger": ledger.to_json(),
         "encryption": read_encryption(root),
+        "trial": trial,
+        "running_domains": domains_by_files(root) if root.is_live else None,
         "facts": {name: READERS[name](root, run, ledger, wanted.get(name, {})) for name in needed if name in READERS},
     }

@@ -83,6 +83,14 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
     """
     if job.image.delivered:
         return _deliver(root, run, generator, job)
+    found = build_and_prove(root, run, generator, job)
+    sync_boot_filesystem(root.path("/boot"))
+    generator.installed(root, run, job.image)
+    return found
+
+
+def build_and_prove(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
+    """A new image at the path of ``job``, without a word to anybody; raises as :func:`rebuild`."""
     output = new_name(job.path)
     _discard(root, output)
     try:
@@ -93,8 +101,6 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
     except BaseException:
         _discard(root, output)
         raise
-    sync_boot_filesystem(root.path("/boot"))
-    generator.installed(root, run, job.image)
     return found
 
 

@@ -39,6 +39,11 @@ def read_free(root: Root, paths: t.Iterable[str]) -> dict[str, int]:
     return {name: shutil.disk_usage(root.path(name)).free for name in directories if root.exists(name)}
 
 
+def needed_for(root: Root, path: str) -> int:
+    """The bytes that a new image in place of the one at ``path`` takes."""
+    return (image_size(root, path) or _USUAL_IMAGE) + _GROWTH
+
+
 def shortages(kernel: str, path: str, size: int, free: t.Mapping[str, int]) -> list[str]:
     """Why the image at ``path`` (now ``size`` bytes) cannot be built, with the numbers; ``free`` as :func:`read_free`
     gives it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.after_commit import images_on_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -55,6 +56,8 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     ``obstacle`` says why the generator's images would not hold what they must, ``unified_obstacle`` why unified
     images cannot be built anew (``None``: they can), ``remarks`` what others have configured to no effect.
 
+    In a boot on trial, what is said of an image is said of the one that its commit puts there.
+
     An image that was looked into before costs one ``stat``. Any other that may hold files of ours is unpacked (one
     process): one that came with a new kernel as well. A plan writes nothing, so it would be unpacked by every plan;
     ``recorded`` is for the role to have the module ``initramfs`` remember it once.
@@ -68,9 +71,10 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     except HostStateError as exc:
         return {"generator": generator.name, **_NOTHING, "obstacle": str(exc)}
     displays = display_modules(root) if read_encryption(root)["encrypted"] else {}
+    on_trial = images_on_trial(root, ledger)
     images = [
         {
-            **_image(root, run, ledger, generator, image, digests),
+            **_image(root, run, ledger, generator, image, digests, on_trial.get(image.path, image.path)),
             "display_drivers": _display_drivers(root, run, image, displays),
         }
         for image in found
@@ -96,18 +100,24 @@ def _display_drivers(root: Root, run: Runner, image: Image, displays: t.Mapping[
 
 
 def _image(
-    root: Root, run: Runner, ledger: Ledger, generator: Generator, image: Image, digests: t.Mapping[str, str]
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    generator: Generator,
+    image: Image,
+    digests: t.Mapping[str, str],
+    lies_at: str,
 ) -> dict[str, t.Any]:
-    path = image.path
+    """``lies_at`` is where the image is found until the boot on trial that runs is committed."""
     modules = early_binding_modules(root, image.kernel)
     need = need_for(generator.name, digests, modules.loadable)
-    content = known_content(root, run, ledger, path, need, ours_since(root, ledger))
+    content = known_content(root, run, ledger, lies_at, need, ours_since(root, ledger))
     return {
         "kernel": image.kernel,
-        "path": path,
-        "present": root.exists(path),
-        "recorded": recall(ledger, path, image_stamp(root, path)) is not None,
-        "size": image_size(root, path),
+        "path": image.path,
+        "present": root.exists(lies_at),
+        "recorded": recall(ledger, lies_at, image_stamp(root, lies_at)) is not None,
+        "size": image_size(root, image.path),
         "content": None if content is None else content.to_json(),
         "modules_needed": list(modules.loadable),
         "modules_missing": list(modules.missing),

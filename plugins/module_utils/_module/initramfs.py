@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import read_record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
@@ -19,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import proof, record
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import proof, record, staged
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.delivered import unified_obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
     NAMES,
@@ -77,10 +78,13 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             unified_obstacle(root, images) if stale else None,
             generator.obstacle(root) if proof.acts_early(digests) else None,
         )
+        if module.params["staged"]:
+            return _stage(module, root, run, ledger, generator, assessments)
         check_space(root, [assessment.job for assessment in stale])
         built: dict[str, Found] = {}
         if not module.check_mode:
             sweep(root)
+            staged.discard(root, ledger, _on_trial(ledger))
             for assessment in stale:
                 job = assessment.job
                 module.log(f"building {job.path} for kernel {job.kernel}: it " + ", ".join(assessment.troubles))
@@ -95,7 +99,11 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             ledger.save()
         return Result(
             bool(stale),
-            {"images": [_report(assessment, built) for assessment in assessments], "generator": generator.name},
+            {
+                "images": [_report(assessment, built) for assessment in assessments],
+                "generator": generator.name,
+                "staged": {},
+            },
             tuple(_diff(assessment) for assessment in stale),
             tuple(
                 f"{path} is left over from a kernel that was removed. It holds files of this collection, and no "
@@ -103,6 +111,49 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
                 for path in orphans
             ),
         )
+
+
+def _stage(
+    module: AnsibleModule,
+    root: Root,
+    run: Runner,
+    ledger: Ledger,
+    generator: Generator,
+    assessments: t.Sequence[_Assessment],
+) -> Result:
+    """Build what is stale where nothing boots with it; the images that the machine boots with stay as they are."""
+    jobs, to_build = {}, {}
+    for kernel in _kernels(assessment.job.image for assessment in assessments if assessment.troubles):
+        present = [assessment.job.image for assessment in assessments if assessment.job.kernel == kernel]
+        need = next(assessment.job.need for assessment in assessments if assessment.job.kernel == kernel)
+        jobs[kernel] = staged.staged_job(kernel, present, need)
+        if staged.reusable(root, ledger, jobs[kernel], present) is None:
+            to_build[kernel] = present[0].path
+    staged.check_room(root, list(to_build.values()))
+    if not module.check_mode:
+        sweep(root)
+        staged.discard(root, ledger, {*_on_trial(ledger), *(job.path for job in jobs.values())})
+        for kernel in to_build:
+            module.log(f"building {jobs[kernel].path} for kernel {kernel}, to be tried first")
+            staged.stage(root, run, ledger, generator, jobs[kernel])
+            module.log(f"{jobs[kernel].path} is proven")
+    return Result(
+        bool(to_build),
+        {
+            "images": [
+                {**_report(assessment, {}), "rebuilt": assessment.job.kernel in to_build} for assessment in assessments
+            ],
+            "generator": generator.name,
+            "staged": {kernel: job.path for kernel, job in jobs.items()},
+        },
+        tuple(_diff(assessment) for assessment in assessments if assessment.troubles),
+    )
+
+
+def _on_trial(ledger: Ledger) -> frozenset[str]:
+    """Staged images that a boot on trial was armed with, which its commit will want."""
+    trial = read_record(ledger)
+    return frozenset(image.path for image in trial.images.values()) if trial is not None else frozenset()
 
 
 def _refuse(*reasons: str | None) -> None:

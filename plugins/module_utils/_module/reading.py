@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import trial_deadline
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import KernelLogReader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
@@ -41,7 +42,9 @@ _NOT_ROOT = (
 def read_for_plan(module: AnsibleModule, run: Runner) -> Result:
     """Body of the module that the action plugin ``host_plan`` runs on the host."""
     root = Root(module.params["root"])
-    state = read_host(root, run, module.params["wanted"], module.params["components"], module.params["bootloader"])
+    params = module.params
+    deadline = trial_deadline(params["boot"])
+    state = read_host(root, run, params["wanted"], params["components"], params["bootloader"], deadline)
     return Result(data={"state": state, "effective_uid": os.geteuid()})
 
 

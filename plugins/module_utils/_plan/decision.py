@@ -41,9 +41,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.numa import far_apart
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import (
-    NOT_ASKED,
-    RunningDomains,
-    reboot_json,
+    ELSEWHERE,
+    Controller,
+    Reboot,
+    judge_reboot,
     running_domains,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import (
@@ -70,27 +71,24 @@ COMPONENTS: t.Final[t.Mapping[str, Decide]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Verdicts by component, names of ``vfio_devices`` resolved to functions, and the domains that run meanwhile."""
+    """Verdicts by component, names of ``vfio_devices`` resolved to functions, and the reboot that it takes."""
 
     verdicts: t.Mapping[str, Verdict]
     selected: t.Mapping[str, tuple[Device, ...]]
-    running: RunningDomains = NOT_ASKED
+    reboot: Reboot
 
     @property
     def status(self) -> str:
-        """The worst status of all components; a host with nothing wanted is in sync."""
+        """The worst status of all components and of the reboot; a host with nothing wanted is in sync."""
         statuses = {verdict.status for verdict in self.verdicts.values()}
+        statuses.update((REFUSED,) if self.reboot.refusals else ())
         return max(statuses, key=SEVERITY.index, default=SEVERITY[0])
-
-    @property
-    def reboot_required(self) -> bool:
-        return any(verdict.reboot_required for verdict in self.verdicts.values())
 
     def to_json(self) -> dict[str, t.Any]:
         return {
             "status": self.status,
-            "reboot_required": self.reboot_required,
-            "reboot": reboot_json(self.verdicts, self.running),
+            "reboot_required": self.reboot.required,
+            "reboot": self.reboot.to_json(),
             "components": {name: verdict.to_json() for name, verdict in self.verdicts.items()},
             "kernel_arguments": {
                 name: list(verdict.apply["kernel_args"])
@@ -125,10 +123,12 @@ def make_plan(
     host: HostState,
     components: t.Collection[str] | None = None,
     allow: t.Any = None,
+    boot: t.Mapping[str, t.Any] | None = None,
+    controller: Controller = ELSEWHERE,
 ) -> Plan:
     """Judge every component in ``wanted``, or only those of them in ``components``; one that is not there is
     unmanaged. What is wanted of a component that is not judged still counts for the others. ``allow`` are the keys
-    of the whole host."""
+    of the whole host, ``boot`` the options of its reboot."""
     keys = encryption.host_keys(allow)
     check_components((*wanted, *(components or ())))
     check_wanted(wanted)
@@ -149,7 +149,7 @@ def make_plan(
         present = verdicts["libvirt_domains"]
         warnings = _domains_far_apart(wanted, host, selected, verdicts.get("hugepages", Verdict()))
         verdicts["libvirt_domains"] = dataclasses.replace(present, warnings=(*present.warnings, *warnings))
-    return Plan(verdicts, selected, running_domains(host))
+    return Plan(verdicts, selected, judge_reboot(boot, verdicts, host, running_domains(host), controller))
 
 
 def _domains_far_apart(

@@ -22,13 +22,17 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 SCHEMA = 1
 
 CHANGED = "changed"
+# The run ended before its turn came.
+NOT_BEGUN = "not_begun"
 FAILED = "failed"
 UNREACHABLE = "unreachable"
 
 # From best to worst, each with its exit code; 2 and 4 are Ansible's own for the same, and in Ansible's order.
-# A host that still needs its reboot is not in sync. A host that was changed after its plan speaks for itself no more.
+# A host that still needs its reboot is not in sync. A host that was changed after its plan speaks for itself no more,
+# and one whose turn did not come has another to blame.
 EXIT_CODES: t.Final[t.Mapping[str, int]] = {
     IN_SYNC: 0,
+    NOT_BEGUN: 0,
     CHANGED: 0,
     PENDING_REBOOT: 10,
     DRIFT: 10,
@@ -39,6 +43,7 @@ EXIT_CODES: t.Final[t.Mapping[str, int]] = {
 _ORDER = tuple(EXIT_CODES)
 _WORDS = {
     IN_SYNC: "in sync",
+    NOT_BEGUN: "not begun",
     CHANGED: "changed now",
     PENDING_REBOOT: "needs reboot",
     DRIFT: "drift",
@@ -141,9 +146,11 @@ def _reboot(outcome: Outcome) -> str:
 def _words(outcome: Outcome) -> str:
     if outcome.plan is None:
         return outcome.message
-    found = (_few_words(name, component) for name, component in outcome.plan["components"].items())
+    reboot = {**outcome.plan["reboot"], "diff": (), "status": IN_SYNC}
+    judged = {**outcome.plan["components"], "reboot": reboot}
+    found = (_few_words(name, component) for name, component in judged.items())
     changes = ", ".join(words for words in found if words)
-    return f"before this run: {changes}" if outcome.status == CHANGED else changes
+    return f"before this run: {changes}" if outcome.status == CHANGED and changes else changes
 
 
 def _few_words(name: str, component: t.Mapping[str, t.Any]) -> str:

@@ -109,7 +109,8 @@ class HostState:
     """One read of one host, as the decision sees it.
 
     ``boot`` is what ``kernel_cmdline_info`` returns; ``facts`` holds what each component's reader
-    collected, under the component's name. ``encryption`` is what ``_host/encryption.py`` reads.
+    collected, under the component's name. ``encryption`` is what ``_host/encryption.py`` reads, ``trial`` what
+    ``_boot/reading.py`` does. ``running_domains`` have ``name`` and ``uuid``; ``None`` for a captured tree.
     """
 
     kernel_release: str
@@ -122,6 +123,8 @@ class HostState:
     ledger: Ledger
     facts: t.Mapping[str, t.Any]
     encryption: t.Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    trial: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    running_domains: t.Sequence[t.Mapping[str, t.Any]] | None = None
 
     @classmethod
     def from_json(cls, data: t.Mapping[str, t.Any]) -> HostState:
@@ -136,6 +139,8 @@ class HostState:
             ledger=Ledger.from_json(data["ledger"]),
             facts=data["facts"],
             encryption=data["encryption"],
+            trial=data["trial"],
+            running_domains=data["running_domains"],
         )
 
 

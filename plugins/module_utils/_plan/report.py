@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import TRYING
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.columns import Line, Row, table
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
@@ -39,7 +40,7 @@ def summary(plan: t.Mapping[str, t.Any]) -> list[str]:
     for name, component in plan["components"].items():
         lines.append(f"{name}: {_WORDS[component['status']]}")
         lines += [f"  {line.text}" for line in _details(component)]
-    return [*lines, _reboot(plan["reboot"])]
+    return [*lines, _reboot(plan["reboot"]), *(f"  {line.text}" for line in _of_the_reboot(plan["reboot"]))]
 
 
 def host_table(plan: t.Mapping[str, t.Any], width: int = WIDTH) -> list[Line]:
@@ -51,8 +52,15 @@ def host_table(plan: t.Mapping[str, t.Any], width: int = WIDTH) -> list[Line]:
     devices = [
         Row((f"device {name}", ""), (Line(", ".join(addresses)),)) for name, addresses in plan["devices"].items()
     ]
-    reboot = Row(("reboot", "needed" if plan["reboot"]["required"] else "not needed"), (Line(_cost(plan["reboot"])),))
-    return table(("COMPONENT", "STATUS", "WHAT AND WHY"), [*devices, *rows, reboot], width)
+    return table(("COMPONENT", "STATUS", "WHAT AND WHY"), [*devices, *rows, _reboot_row(plan["reboot"])], width)
+
+
+def _reboot_row(reboot: t.Mapping[str, t.Any]) -> Row:
+    word = "needed" if reboot["required"] else "not needed"
+    lines = (Line(_cost(reboot)), *_of_the_reboot(reboot))
+    if reboot["refusals"]:
+        return Row(("reboot", _WORDS[REFUSED]), lines, REFUSED)
+    return Row(("reboot", word), lines)
 
 
 def _device(name: str, addresses: t.Sequence[str]) -> str:
@@ -62,12 +70,25 @@ def _device(name: str, addresses: t.Sequence[str]) -> str:
 def _details(component: t.Mapping[str, t.Any]) -> t.Iterator[Line]:
     for change in component["diff"]:
         yield _change(change)
-    for refusal in component["refusals"]:
-        yield Line(f"refused: {_refusal(refusal)}", REFUSED)
+    yield from _refusals(component)
     for assumption in component["assumptions"]:
         yield Line(f"assumed: {assumption}", ASSUMED)
-    for warning in component["warnings"]:
+    yield from _warnings(component)
+
+
+def _refusals(judged: t.Mapping[str, t.Any]) -> t.Iterator[Line]:
+    for refusal in judged["refusals"]:
+        yield Line(f"refused: {_refusal(refusal)}", REFUSED)
+
+
+def _warnings(judged: t.Mapping[str, t.Any]) -> t.Iterator[Line]:
+    for warning in judged["warnings"]:
         yield Line(f"warning: {warning}", WARNING)
+
+
+def _of_the_reboot(reboot: t.Mapping[str, t.Any]) -> t.Iterator[Line]:
+    yield from _refusals(reboot)
+    yield from _warnings(reboot)
 
 
 def _change(change: t.Mapping[str, t.Any]) -> Line:
@@ -90,11 +111,14 @@ def _refusal(refusal: t.Mapping[str, t.Any]) -> str:
 
 
 def _reboot(reboot: t.Mapping[str, t.Any]) -> str:
-    return f"reboot: one is needed {_cost(reboot)}" if reboot["required"] else "reboot: none is needed"
+    cost = _cost(reboot)
+    return f"reboot: one is needed {cost}" if reboot["required"] else f"reboot: none is needed{cost and '; ' + cost}"
 
 
 def _cost(reboot: t.Mapping[str, t.Any]) -> str:
     """For whom the reboot is, and what goes down with it."""
+    if reboot["trial"]["state"] == TRYING:
+        return "this boot is on trial and waits to be kept"
     if not reboot["required"]:
         return ""
     domains = reboot["running_domains"]
@@ -104,4 +128,5 @@ def _cost(reboot: t.Mapping[str, t.Any]) -> str:
         stops = f"it shuts down {len(domains)} running domain{'s' * (len(domains) > 1)}: {', '.join(domains)}"
     else:
         stops = "no domain is running"
-    return f"for {', '.join(reboot['components'])}; {stops}"
+    trial = ", on trial" if reboot["trial"]["wanted"] else ""
+    return f"for {', '.join(reboot['components'])}{trial}; {stops}"

@@ -86,7 +86,7 @@ class ImageHost:
 
     def call(self, *, check: bool = False, **params: t.Any) -> Result:
         common = {"generator": self.generator, "kernels": ["all"], "planned_files": None, "require": None}
-        module: t.Any = Module({**common, **params}, check)
+        module: t.Any = Module({"staged": False, **common, **params}, check)
         return prove_and_rebuild(module, self.run, root=self.root)
 
     def facts(self) -> Mapping[str, t.Any]:

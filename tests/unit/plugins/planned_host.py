@@ -12,7 +12,13 @@ from typing import Any
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import (
+    NOT_ASKED,
+    RunningDomains,
+    judge_reboot,
+)
 
 BOOT_ID = "11111111-1111-4111-8111-111111111111"
 # An IOMMU that is on, as ``read_iommu_state`` gives it; groups are read from the devices.
@@ -71,6 +77,11 @@ def host_with(
         ledger=Ledger({"schema": 1, **(ledger or {})}),
         facts=facts,
     )
+
+
+def plan_with(verdicts: Mapping[str, Verdict], running: RunningDomains = NOT_ASKED) -> Plan:
+    """A plan that comes to these verdicts on a host where no reboot may be made."""
+    return Plan(verdicts, {}, judge_reboot(None, verdicts, host_with({}), running))
 
 
 def device_on(node: int | None, address: str = "0000:01:00.0") -> Device:

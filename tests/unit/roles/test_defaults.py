@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import DEFAULTS as BOOT_DEFAULTS
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import RUNNING_DOMAINS, TRIAL_MODES
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import BOOTLOADERS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import SECTIONS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import COMPONENTS
@@ -73,6 +75,30 @@ def test_a_components_role_has_the_plans_defaults(component: str) -> None:
     assert {f"{role}_{name}" for name in planned(component)} <= set(options(role))
 
 
+def test_the_role_boot_has_the_plans_defaults_and_choices() -> None:
+    known = {f"boot_{name}": value for name, value in BOOT_DEFAULTS.items()}
+    assert {name: value for name, value in load("boot", "defaults/main.yml").items() if name in known} == known
+    offered = options("boot")
+    assert tuple(offered["boot_trial_mode"]["choices"]) == TRIAL_MODES
+    assert tuple(offered["boot_running_domains"]["choices"]) == RUNNING_DOMAINS
+
+
+def test_the_playbook_looks_at_what_the_role_boot_will_be_told() -> None:
+    (play,) = yaml.safe_load((ROLES.parent / "playbooks/site.yml").read_text(encoding="utf-8"))
+    (look,) = [task for task in play["pre_tasks"] if "ansible.builtin.validate_argument_spec" in task]
+    spec = look["ansible.builtin.validate_argument_spec"]["argument_spec"]
+    documented = {name: dict(option) for name, option in options("boot").items()}
+    kept = ("type", "choices")
+    assert spec == {name: {key: option[key] for key in kept if key in option} for name, option in documented.items()}
+    assert set(look["ansible.builtin.validate_argument_spec"]["provided_arguments"]) == set(spec)
+
+
+def test_the_module_documents_what_the_role_boot_is_told() -> None:
+    documentation = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.host_plan").DOCUMENTATION)
+    documented = documentation["options"]["boot"]["suboptions"]
+    assert {name: option["default"] for name, option in documented.items()} == dict(BOOT_DEFAULTS)
+
+
 @pytest.mark.parametrize("name", ["hugepages", "initramfs"])
 def test_a_components_module_has_the_plans_defaults(name: str) -> None:
     documented = yaml.safe_load(importlib.import_module(f"{PASSTHROUGH}.modules.{name}").DOCUMENTATION)["options"]
@@ -86,7 +112,7 @@ def test_a_roles_choices_are_those_of_the_code() -> None:
     assert {f"kernel_arguments_{name}" for name in (*OPTIONS, "bootloader")} == set(offered)
 
 
-@pytest.mark.parametrize("role", ["plan", "kernel_arguments", "vfio", "verify", "revert"])
+@pytest.mark.parametrize("role", ["plan", "kernel_arguments", "vfio", "prove", "revert"])
 def test_everything_that_reads_or_writes_the_command_line_is_told_the_boot_loader(role: str) -> None:
     modules = {f"virtfleet.passthrough.{name}" for name in ("host_plan", "kernel_cmdline", "vfio_bind", "vfio_options")}
     found = list(module_calls(load(role, "tasks/main.yml"), modules))

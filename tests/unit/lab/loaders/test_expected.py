@@ -133,6 +133,13 @@ def test_the_new_kernels_files_and_the_seed_are_passed_over() -> None:
         expected.check_restored(before, after, "9.8")
 
 
+def test_a_seed_that_the_host_renews_is_no_difference() -> None:
+    before, after = ({"/boot/efi/loader/random-seed": seed, "/etc/fstab": "1"} for seed in ("1", "2"))
+    expected.check_same("a failed change", before, after)
+    with pytest.raises(StepFailedError, match="a failed change: 1 files differ: changed: /etc/fstab"):
+        expected.check_same("a failed change", before, {**after, "/etc/fstab": "2"})
+
+
 def test_a_prediction_that_differs_fails() -> None:
     expected.check_foretold(result(), result())
     with pytest.raises(StepFailedError, match="another next_boot"):

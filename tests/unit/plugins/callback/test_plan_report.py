@@ -16,12 +16,12 @@ from ansible.utils.context_objects import CLIArgs
 
 from ansible_collections.virtfleet.passthrough.plugins.callback.plan_report import ACTION, COLOURS, CallbackModule
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import fleet
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Change, Refusal, Verdict
+from tests.unit.plugins.planned_host import plan_with
 
-DRIFT = Plan({"vfio": Verdict(changes=(Change("device", None, "held"),))}, {}).to_json()
-REFUSED = Plan({"vfio": Verdict(refusals=(Refusal(None, "no"),))}, {}).to_json()
-IN_SYNC = Plan({"vfio": Verdict()}, {}).to_json()
+DRIFT = plan_with({"vfio": Verdict(changes=(Change("device", None, "held"),))}).to_json()
+REFUSED = plan_with({"vfio": Verdict(refusals=(Refusal(None, "no"),))}).to_json()
+IN_SYNC = plan_with({"vfio": Verdict()}).to_json()
 
 
 def task(action: str = "ansible.builtin.command", role: str | None = None, **attributes: Any) -> SimpleNamespace:

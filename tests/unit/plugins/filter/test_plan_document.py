@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from ansible_collections.virtfleet.passthrough.plugins.filter import plan_document
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Change, Verdict
+from tests.unit.plugins.planned_host import plan_with
 
 EXTRA = {"owned": {}, "boot_id": "b", "boot_pending": False}
-DRIFT = {**Plan({"vfio": Verdict(changes=(Change("device", None, "held"),))}, {}).to_json(), **EXTRA}
+DRIFT = {**plan_with({"vfio": Verdict(changes=(Change("device", None, "held"),))}).to_json(), **EXTRA}
 HOSTVARS: dict[str, Any] = {
     "a": {"plan_result": DRIFT},
     "b": {"plan_result": {"unreachable": True, "msg": "Connection refused"}},

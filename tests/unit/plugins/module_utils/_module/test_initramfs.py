@@ -9,6 +9,7 @@ import shutil
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,7 +113,15 @@ class Host:
 
     def call(self, *, check: bool = False, **params: t.Any) -> Result:
         module: t.Any = Module(
-            {"generator": "auto", "kernels": ["all"], "planned_files": None, "require": None, **params}, check
+            {
+                "generator": "auto",
+                "kernels": ["all"],
+                "planned_files": None,
+                "staged": False,
+                "require": None,
+                **params,
+            },
+            check,
         )
         return prove_and_rebuild(module, self.run, root=self.root)
 
@@ -433,3 +442,74 @@ def test_a_right_image_is_unpacked_until_the_module_has_recorded_it(host: Host) 
     assert [image["recorded"] for image in facts["images"]] == [True, True]
     assert set(facts["free"]) == {"/boot", SCRATCH}
     assert facts["images"][0]["size"] == host.image(OLD).stat().st_size
+
+
+def staged(kernel: str) -> str:
+    return f"/var/lib/virtfleet-passthrough/images/{kernel}.img"
+
+
+def test_a_staged_image_is_proven_and_nothing_boots_with_it(host: Host) -> None:
+    host.hold()
+    before = host.contents()
+    result = host.call(staged=True)
+    assert result.changed
+    assert result.data["staged"] == {kernel: staged(kernel) for kernel in (OLD, NEW)}
+    assert host.contents() == before
+    assert host.synced == []
+    assert host.leftovers == []
+    for kernel in (OLD, NEW):
+        path = host.base / staged(kernel).lstrip("/")
+        assert path.read_bytes() == archive(host.packed(kernel))
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_staging_again_builds_nothing(host: Host) -> None:
+    host.hold()
+    first = host.call(staged=True)
+    host.commands.clear()
+    again = host.call(staged=True)
+    assert (again.changed, again.data["staged"]) == (False, first.data["staged"])
+    assert host.commands == []
+
+
+def test_a_kernels_new_image_makes_its_staged_one_old(host: Host) -> None:
+    host.hold()
+    host.call(staged=True)
+    later = (host.base / staged(NEW).lstrip("/")).stat().st_mtime_ns + 10**9
+    os.utime(host.image(NEW), ns=(later, later))
+    host.image(NEW).write_bytes(archive({"init": b"#!/bin/sh\n# updated\n"}))
+    os.utime(host.image(NEW), ns=(later, later))
+    host.commands.clear()
+    assert host.rebuilt(host.call(staged=True)) == [NEW]
+
+
+def test_check_mode_foretells_what_will_be_staged(host: Host) -> None:
+    host.hold()
+    foretold = host.call(staged=True, check=True)
+    assert not (host.base / "var/lib/virtfleet-passthrough/images").exists()
+    done = host.call(staged=True)
+    assert (foretold.changed, foretold.diff, foretold.data["staged"]) == (done.changed, done.diff, done.data["staged"])
+
+
+def test_a_failed_build_stages_nothing(host: Host) -> None:
+    host.hold()
+    host.fails = True
+    with pytest.raises(ToolError, match="hook failed"):
+        host.call(staged=True)
+    assert list((host.base / "var/lib/virtfleet-passthrough/images").iterdir()) == []
+
+
+def test_images_that_do_not_fit_are_refused_before_the_first_build(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.hold()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1 << 20))
+    with pytest.raises(HostStateError, match="2 images to be tried need"):
+        host.call(staged=True)
+    assert host.commands == []
+
+
+def test_what_no_trial_waits_for_is_swept_away(host: Host) -> None:
+    host.hold()
+    host.call(staged=True)
+    host.call()
+    assert not (host.base / "var/lib/virtfleet-passthrough/images").exists()
+    assert set(Ledger.read(host.root).section("images")) == {f"/boot/initrd.img-{kernel}" for kernel in (OLD, NEW)}

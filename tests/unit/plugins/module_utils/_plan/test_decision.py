@@ -21,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Verdict,
 )
 from tests.unit.plugins.cpu_machines import MACHINES, Shape, topology_of
-from tests.unit.plugins.planned_host import device_on, host_with
+from tests.unit.plugins.planned_host import device_on, host_with, plan_with
 
 VERDICTS = {
     "in_sync": Verdict(),
@@ -63,20 +63,28 @@ def reasons(plan: Plan, component: str) -> list[str]:
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(SEVERITY, repeat=2)))
 def test_the_worst_status_is_the_plans(one: str, other: str) -> None:
-    plan = Plan({"iommu": VERDICTS[one], "vfio": VERDICTS[other]}, {})
+    plan = plan_with({"iommu": VERDICTS[one], "vfio": VERDICTS[other]})
     assert plan.status == max(one, other, key=SEVERITY.index)
 
 
 def test_one_component_is_enough_to_need_a_reboot() -> None:
-    assert not Plan({"iommu": VERDICTS["in_sync"], "vfio": VERDICTS["drift"]}, {}).reboot_required
-    assert Plan({"iommu": VERDICTS["in_sync"], "vfio": VERDICTS["pending_reboot"]}, {}).reboot_required
+    assert not plan_with({"iommu": VERDICTS["in_sync"], "vfio": VERDICTS["drift"]}).reboot.required
+    assert plan_with({"iommu": VERDICTS["in_sync"], "vfio": VERDICTS["pending_reboot"]}).reboot.required
 
 
 def test_what_is_not_wanted_is_not_managed(host: HostState) -> None:
     assert make_plan({}, host).to_json() == {
         "status": "in_sync",
         "reboot_required": False,
-        "reboot": {"required": False, "components": [], "running_domains": [], "unknown": None},
+        "reboot": {
+            "required": False,
+            "components": [],
+            "running_domains": [],
+            "unknown": None,
+            "trial": {"wanted": False, "state": "none"},
+            "refusals": [],
+            "warnings": [],
+        },
         "components": {},
         "kernel_arguments": {},
         "devices": {},

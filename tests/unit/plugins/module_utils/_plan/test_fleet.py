@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.fleet import (
     EXIT_CODES,
     Outcome,
@@ -22,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.fleet 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Change, Refusal, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import NOT_ASKED, RunningDomains
+from tests.unit.plugins.planned_host import plan_with
 
 GONE = {"unreachable": True, "msg": "Connection refused"}
 BROKEN = {"failed": True, "msg": "no Python"}
@@ -32,7 +32,7 @@ CODES = (4, 2, 11, 10, 0)
 def result(running: RunningDomains = NOT_ASKED, **verdicts: Verdict) -> dict[str, Any]:
     """What ``host_plan`` returns for a host with these verdicts."""
     extra = {"owned": {}, "boot_id": "b", "boot_pending": False, "summary": ["for people"], "changed": False}
-    return {**Plan(verdicts, {}, running).to_json(), **extra}
+    return {**plan_with(verdicts, running).to_json(), **extra}
 
 
 DRIFT = result(vfio=Verdict(changes=(Change("a", None, "1", after_reboot=True), Change("b", "1", None))))

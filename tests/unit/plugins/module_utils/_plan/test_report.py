@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     SEVERITY,
     Change,
@@ -17,10 +16,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import NOT_ASKED, RunningDomains
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.report import host_table, summary
+from tests.unit.plugins.planned_host import plan_with
 
 
 def plan_of(running: RunningDomains = NOT_ASKED, **verdicts: Verdict) -> dict[str, Any]:
-    return Plan(verdicts, {}, running).to_json()
+    return plan_with(verdicts, running).to_json()
 
 
 def lines(verdict: Verdict, **devices: list[str]) -> list[str]:

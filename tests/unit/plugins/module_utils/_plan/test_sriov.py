@@ -87,7 +87,7 @@ def test_what_the_plan_says_is_what_the_writer_leaves_nothing_of(kernel: FakeSri
     assert settings[:2] == [f"VFs of {PF}", f"host drivers for VFs of {PF}"]
     assert f"mac of VF 1 of {PF}" in settings
     assert f"file {RULE_PATH}" in settings
-    assert (made.status, made.reboot_required) == ("drift", False)
+    assert (made.status, made.reboot.required) == ("drift", False)
     assert PORT in made.verdicts["sriov"].warnings[0]
     follow(kernel, made)
     assert [kernel.vf(index)["address"] for index in (0, 1)] == ["52:54:00:aa:00:ff", "52:54:00:aa:01:00"]
