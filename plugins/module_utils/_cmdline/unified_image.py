@@ -30,8 +30,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     copy_private,
     file_meta,
     first_existing,
-    move_into_place,
     remove,
+    switch_boot_file,
 )
 
 UKIFY: t.Final[tuple[str, ...]] = ("/usr/bin/ukify", "/usr/lib/systemd/ukify")
@@ -204,7 +204,7 @@ def switch(root: Root, new: NewImage) -> None:
         copy_private(new.built, beside)
         if not _same(new.built, beside):
             raise ToolError(f"{new.path} could not be written: what was read back differs. It stays as it was.")
-        move_into_place(beside, path, _meta(new.built, path))
+        switch_boot_file(beside, path, _meta(new.built, path))
     finally:
         remove(beside)
 

@@ -24,7 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     file_meta,
-    move_into_place,
+    switch_boot_file,
     sync_boot_filesystem,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.booster_image import racing_drivers
@@ -97,7 +97,7 @@ def build_and_prove(root: Root, run: Runner, generator: Generator, job: Job) -> 
         generator.build(run, job.image, output)
         found = prove(root, run, output, job)
         # The generator's own mode: an image may hold keys, and the old one need not have.
-        move_into_place(root.path(output), root.path(job.path), file_meta(root.path(output)))
+        switch_boot_file(root.path(output), root.path(job.path), file_meta(root.path(output)))
     except BaseException:
         _discard(root, output)
         raise

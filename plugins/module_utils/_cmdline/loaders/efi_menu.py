@@ -30,7 +30,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     sync_boot_filesystem,
-    write_atomic,
+    write_boot_file,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
@@ -191,4 +191,4 @@ class _Change:
         """The temporary name does not end in ``.conf``, so no boot loader shows it. On FAT the rename over the old
         name rewrites one directory entry: a power cut leaves the old file or the new one under it."""
         if self.root.read_bytes(item.path) != data:
-            write_atomic(self.root.path(item.path), data)
+            write_boot_file(self.root.path(item.path), data)

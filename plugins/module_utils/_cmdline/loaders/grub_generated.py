@@ -29,8 +29,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     first_existing,
-    move_into_place,
     remove,
+    switch_boot_file,
     sync_boot_filesystem,
 )
 
@@ -102,7 +102,7 @@ class GeneratedMenu:
         try:
             run_checked(run, [self.tool, "-o", generated], "Generating the GRUB configuration")
             self._generation(by_hand).check(to_entries(self._parse(_read(generated))), expected)
-            move_into_place(generated, configuration)
+            switch_boot_file(generated, configuration)
         finally:
             remove(generated)
             remove(f"{generated}.new")

@@ -21,7 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
     ToolError,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import move_into_place, write_atomic
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import switch_boot_file, write_atomic
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from tests.unit.plugins.grub_trees import GrubbyTree
 
@@ -221,9 +221,9 @@ def test_a_switch_that_breaks_off_brings_every_entry_back(
         moved.append(path)
         if len(moved) == renames + 1:
             raise OSError(errno.EIO, "Input/output error", path)
-        move_into_place(temporary, path, *args)
+        switch_boot_file(temporary, path, *args)
 
-    monkeypatch.setattr(staged_entries, "move_into_place", break_off)
+    monkeypatch.setattr(staged_entries, "switch_boot_file", break_off)
     with pytest.raises(OSError, match="Input/output error"):
         host.put("iommu", "intel_iommu=on")
     assert host.snapshot() == before

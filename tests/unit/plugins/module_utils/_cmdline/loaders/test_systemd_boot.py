@@ -252,7 +252,7 @@ def test_a_full_disk_puts_everything_back(tree: BootTree, after: int, monkeypatc
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         Path(path).write_bytes(data)
 
-    monkeypatch.setattr(efi_menu, "write_atomic", write)
+    monkeypatch.setattr(efi_menu, "write_boot_file", write)
     monkeypatch.setattr(line_file, "write_atomic", write)
     monkeypatch.setattr(_owned, "write_atomic", write)
     with pytest.raises(OSError, match="No space left"):
@@ -272,7 +272,7 @@ def test_what_does_not_read_back_is_put_back(tree: BootTree, monkeypatch: pytest
         damaged.append(path)
         real(path, data[: len(data) // 3] if first else data)
 
-    monkeypatch.setattr(efi_menu, "write_atomic", truncating)
+    monkeypatch.setattr(efi_menu, "write_boot_file", truncating)
     with pytest.raises(ToolError, match="does not read back as it was written"):
         tree.put("iommu", "intel_iommu=on")
     assert tree.snapshot() == before
@@ -290,7 +290,7 @@ def test_a_run_that_was_cut_off_is_finished(tree: BootTree, monkeypatch: pytest.
         written.append(path)
         real(path, data)
 
-    monkeypatch.setattr(efi_menu, "write_atomic", one)
+    monkeypatch.setattr(efi_menu, "write_boot_file", one)
     child = os.fork()
     if child == 0:
         try:
