@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import console, emulator, image, monitor, topology
+from lab import console, emulator, golden, monitor, topology
 from lab.emulator import Emulator
 from lab.errors import LabError
 from lab.keys import keys
@@ -180,7 +180,7 @@ def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Hos
     wanted = topology.load(topology_name)
     require_tools(f"starting {name}", _TOOLS)
     qemu = emulator.ensure(wanted.qemu)
-    golden = image.ensure(flavour)
+    base = golden.ensure(flavour)
     STATE.mkdir(exist_ok=True)
     with locked(STATE / "lock", f"starting {name}", limit=120):
         if (directory / "state.json").exists() and get(name).alive:
@@ -191,9 +191,9 @@ def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Hos
         directory.mkdir()
         require_space(f"starting {name}", directory, 3)
         _require_memory(name, wanted)
-        _overlay(golden, directory / "disk.qcow2")
+        _overlay(base, directory / "disk.qcow2")
         shutil.copy(_firmware(VARIABLES), directory / "firmware.fd")
-        host = Host(name, topology_name, flavour, str(golden), str(uuid.uuid4()), ssh_port)
+        host = Host(name, topology_name, flavour, str(base), str(uuid.uuid4()), ssh_port)
         return _launch(host, wanted, qemu)
 
 
@@ -256,6 +256,7 @@ def _launch(host: Host, wanted: topology.Topology, qemu: Emulator) -> Host:
             firmware=str(_firmware(FIRMWARE)),
             variables="firmware.fd",
             console="console.log",
+            keyboard=console.KEYBOARD,
             monitor=monitor.NAME,
             ssh_port=port,
         )
