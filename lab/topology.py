@@ -118,6 +118,7 @@ class Run:
     firmware: str
     variables: str
     console: str
+    keyboard: str
     monitor: str
     ssh_port: int
     management_mac: str = "52:54:00:1a:b0:01"
@@ -316,13 +317,19 @@ def arguments(topology: Topology, run: Run) -> list[str]:
         *_iommu(topology),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_escape(run.firmware)}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={_escape(run.variables)}"),
-        *("-chardev", f"file,id=console,path={_escape(run.console)},append=on"),
+        *("-chardev", _console(run)),
         *("-serial", "chardev:console"),
         *("-qmp", f"unix:{_escape(run.monitor)},server=on,wait=off"),
         *_own_devices(run),
         *_watchdog_arguments(topology),
         *_pci_devices(topology),
     ]
+
+
+def _console(run: Run) -> str:
+    # Who connects can type; what the host says is logged in any case.
+    log = f"logfile={_escape(run.console)},logappend=on"
+    return f"socket,id=console,path={_escape(run.keyboard)},server=on,wait=off,{log}"
 
 
 def _escape(path: str) -> str:

@@ -20,6 +20,7 @@ RUN = topology.Run(
     firmware="/firmware/code.fd",
     variables="firmware.fd",
     console="console.log",
+    keyboard="console.sock",
     monitor="qmp.sock",
     ssh_port=2222,
 )
