@@ -68,6 +68,11 @@ class EfiMenuLoader(Loader):
         return tuple(file.preview(self._root, ledger, arguments) for file in self._templates(ledger))
 
     def _refuse_another_default(self) -> None:
+        if not any(item.entry.default for item in self._items):
+            raise RefusedError(
+                "what boots next is another system that systemd-boot found by itself, so this one would not see its "
+                "arguments: make an entry of this system the default (bootctl set-default, or 'default' in loader.conf)"
+            )
         for item in self._items:
             if item.entry.default and not item.entry.takes_arguments:
                 raise RefusedError(
