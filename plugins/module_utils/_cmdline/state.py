@@ -37,6 +37,7 @@ def describe(
     """The return keys of ``kernel_cmdline_info`` that files tell: running, next_boot, entries, bootloader, owners,
     differs, reboot_required."""
     running = running_arguments(root)
+    entries = [entry.readable() for entry in entries]
     next_boot = next((list(entry.args) for entry in entries if entry.default), [])
     return {
         "running": running,
