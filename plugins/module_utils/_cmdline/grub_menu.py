@@ -29,7 +29,7 @@ INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
 # How 10_linux marks the entries that it makes for recovery, on Debian (single) and Ubuntu (recovery).
 RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
 # How it names them, whatever GRUB_CMDLINE_LINUX_RECOVERY gives them.
-_RECOVERY_ID = re.compile(r"gnulinux-.+-recovery-.+")
+_RECOVERY_ID = re.compile(r"gnulinux-.+-recovery(-.+)?")
 
 # grub-mkconfig names the generator of every part; those that make entries for this system's Linux kernels.
 _PART = re.compile(r"(?m)^[ \t]*### (BEGIN|END) (\S+) ###[ \t\r]*$")
@@ -42,7 +42,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 # Options of menuentry and submenu that are followed by a value (grub-core/commands/menuentry.c); the variable holds
 # "--id" where GRUB has it.
-_ID_OPTIONS = frozenset({"$menuentry_id_option", "--id"})
+_ID_OPTIONS = frozenset({"$menuentry_id_option", "${menuentry_id_option}", "--id"})
 _VALUE_OPTIONS = frozenset({"--class", "--users", "--hotkey", "--source"}) | _ID_OPTIONS
 # A file that names itself is read no deeper than this.
 _MAX_DEPTH = 8

@@ -69,9 +69,9 @@ class RpmOstreeLoader(Loader):
         chosen = next((entry for entry in self.entries() if entry.default), None)
         if chosen is not None and not chosen.managed and (arguments or recorded_blocks(ledger)):
             raise RefusedError(
-                f"GRUB boots '{chosen.title}' next, which is not the first deployment: 'rpm-ostree kargs' builds on the "
-                f"first. Take the choice out of {GRUB_ENVIRONMENT} (next_entry, saved_entry, boot_counter), or make "
-                "that deployment the first ('rpm-ostree rollback')"
+                f"GRUB boots '{chosen.title}' next, which is not the first deployment, and 'rpm-ostree kargs' builds "
+                f"on the first. Take the choice out of {GRUB_ENVIRONMENT} (next_entry, saved_entry, boot_counter), or "
+                "make that deployment the first ('rpm-ostree rollback')"
             )
         staged = read_staged(self._root)
         if staged is not None and staged.locked and arguments:

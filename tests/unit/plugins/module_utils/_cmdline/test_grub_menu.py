@@ -135,8 +135,9 @@ def test_what_is_for_recovery_is_known_by_its_id_whatever_its_arguments_are() ->
     text = """
 menuentry 'Debian' $menuentry_id_option 'gnulinux-simple-1' { linux /vmlinuz-6.1.0 ro quiet }
 menuentry 'Wartung' $menuentry_id_option 'gnulinux-6.1.0-recovery-1' { linux /vmlinuz-6.1.0 ro emergency nomodeset }
+menuentry 'ZFS' ${menuentry_id_option} 'gnulinux-rpool/ROOT/x-6.1.0-recovery' { linux /vmlinuz-6.1.0 ro emergency }
 """
-    assert [entry.rescue for entry in to_entries(parse_menu(text, {}))] == [False, True]
+    assert [entry.rescue for entry in to_entries(parse_menu(text, {}))] == [False, True, True]
 
 
 FORCE_PARTUUID = """
