@@ -320,6 +320,52 @@ def test_a_place_of_its_own_for_the_partition(host: UnifiedHost, settings: str) 
     assert set(host.lines().values()) == {LINE}
 
 
+PRESET = 'PRESETS=("default")\nALL_kver="/boot/vmlinuz-linux"\ndefault_uki="/efi/EFI/Linux/arch-linux.efi"\n'
+
+
+@pytest.mark.parametrize(
+    ("preset", "drop_ins", "template", "reason"),
+    [
+        (PRESET, False, True, None),
+        (PRESET, True, True, None),
+        (PRESET, False, False, None),
+        (PRESET, True, False, r"mkinitcpio takes the command line .* from /etc/cmdline\.d"),
+        (PRESET + 'default_cmdline="/etc/other"\n', False, True, r"linux\.preset gives its unified kernel images"),
+        (PRESET + 'default_options="-S autodetect --no-cmdline"\n', False, True, r"linux\.preset gives"),
+        (PRESET.replace("default_uki", "default_image"), True, False, None),
+    ],
+)
+def test_what_mkinitcpio_will_give_the_next_kernel(
+    host: UnifiedHost, preset: str, drop_ins: bool, template: bool, reason: str | None
+) -> None:
+    for path in ("etc/mkinitcpio.d", "etc/cmdline.d"):
+        (host.base / path).mkdir()
+    (host.base / "etc/mkinitcpio.d/linux.preset").write_text(preset)
+    if drop_ins:
+        (host.base / "etc/cmdline.d/root.conf").write_text(LINE)
+    (host.base / "etc/kernel/cmdline").unlink(missing_ok=True)
+    if template:
+        (host.base / "etc/kernel/cmdline").write_text(f"{LINE}\n")
+    before = host.snapshot()
+    if reason is None:
+        assert host.put("iommu", "intel_iommu=on").changed
+    else:
+        with pytest.raises(RefusedError, match=reason):
+            host.put("iommu", "intel_iommu=on")
+        assert host.snapshot() == before
+
+
+def test_an_image_that_a_package_brought_is_not_built_anew(host: UnifiedHost) -> None:
+    """Fedora's kernel-uki-virt: kernel-install copies the next one as it comes."""
+    packaged = host.base / f"usr/lib/modules/{NEW}/vmlinuz-virt.efi"
+    packaged.parent.mkdir(parents=True)
+    packaged.write_text("")
+    before = host.snapshot()
+    with pytest.raises(RefusedError, match=r"ready-made from a package .*vmlinuz-virt\.efi.*addon"):
+        host.put("iommu", "intel_iommu=on")
+    assert host.snapshot() == before
+
+
 def test_shim_is_told_by_the_firmware_which_image_to_start(host: UnifiedHost) -> None:
     """Fedora's images without a boot menu: the firmware's entry is shim with the image as its argument; a new kernel
     is tried once before it stays."""
