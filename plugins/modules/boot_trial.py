@@ -35,8 +35,10 @@ options:
       - V(committed) makes the running trial the default. It writes O(owners) for every kernel, gives the very images
         that were named in O(images) the names that their kernels boot from, and takes the trial's entry away. It is
         refused where no trial runs, or where a kernel, an image or an entry was changed since it was armed.
-      - V(rolled_back), or V(absent), takes an armed, running or failed trial away without a trace. A running one goes
-        on until the next reboot, without its deadline.
+      - V(rolled_back) takes an armed, running or failed trial away without a trace. A running one goes on until the
+        next reboot, without its deadline.
+      - V(absent) does the same, and takes away the files that put the start of a hardware watchdog into images. Build
+        these anew afterwards with M(virtfleet.passthrough.initramfs).
     type: str
     choices: [status, armed, committed, rolled_back, absent]
     default: status

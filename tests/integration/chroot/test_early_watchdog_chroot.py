@@ -25,7 +25,7 @@ pytestmark = pytest.mark.chroot
 
 RECIPES = {recipe.name: recipe for recipe in (DEBIAN_12, DEBIAN_13)}
 SCRIPT = early_files.SCRIPT_PATH.lstrip("/")
-TRIED = "/var/tmp/trial.img"
+TRIED = "/var/lib/trial.img"
 
 
 def build(chroot: Chroot) -> Listing:
