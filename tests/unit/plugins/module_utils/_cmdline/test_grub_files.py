@@ -47,6 +47,18 @@ def test_entries_and_a_default_in_a_file_that_is_sourced_count(tmp_path: Path) -
     assert titles(host)[-1] == ("Mine", True)
 
 
+def test_a_copy_of_an_entry_in_a_file_that_is_sourced_is_not_taken_for_the_generated_one(tmp_path: Path) -> None:
+    host = sourcing(tmp_path)
+    generate = host.generate
+    host.generate = lambda: generate() + SOURCES  # type: ignore[method-assign]
+    (tmp_path / "boot/grub/custom.cfg").write_text("menuentry 'Debian' { linux /boot/vmlinuz-6.12 own }\n")
+    change = host.set("iommu", "intel_iommu=on")
+    assert host.lines()[0].endswith(" intel_iommu=on")
+    assert host.lines()[-1] == "own"
+    titles_that_differ = [part["before_header"] for part in change.diff if "boot entry" in part["before_header"]]
+    assert len(titles_that_differ) == 2
+
+
 def test_a_file_that_sources_itself_ends(tmp_path: Path) -> None:
     host = sourcing(tmp_path)
     (tmp_path / "boot/grub/custom.cfg").write_text(f"{CUSTOM}source $prefix/custom.cfg\n")
