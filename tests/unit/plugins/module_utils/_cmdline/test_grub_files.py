@@ -59,6 +59,26 @@ def test_a_copy_of_an_entry_in_a_file_that_is_sourced_is_not_taken_for_the_gener
     assert len(titles_that_differ) == 2
 
 
+def test_arguments_go_behind_those_that_tuned_keeps_in_a_variable(tmp_path: Path) -> None:
+    """TuneD adds a variable of GRUB's to the default line, and the menu sets it."""
+    host = GrubHost(tmp_path)
+    defaults = tmp_path / "etc/default/grub"
+    value = "${GRUB_CMDLINE_LINUX_DEFAULT:+$GRUB_CMDLINE_LINUX_DEFAULT }\\$tuned_params"
+    defaults.write_text(f'{defaults.read_text()}GRUB_CMDLINE_LINUX_DEFAULT="{value}"\n')
+    generate = host.generate
+    host.generate = lambda: 'set tuned_params="isolcpus=2-3 nohz_full=2-3"\n' + generate()  # type: ignore[method-assign]
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host.generate())
+    running = tmp_path / "proc/cmdline"
+    running.write_text(running.read_text().replace("mitigations=off", "mitigations=off isolcpus=2-3 nohz_full=2-3"))
+    assert not host.set("iommu").state["reboot_required"]
+    host.set("iommu", "intel_iommu=on")
+    assert host.lines()[0].endswith("mitigations=off isolcpus=2-3 nohz_full=2-3 intel_iommu=on")
+    assert "mitigations=off $tuned_params intel_iommu=on" in host.configuration.read_text()
+    host.set("iommu")
+    assert host.lines()[0].endswith("mitigations=off isolcpus=2-3 nohz_full=2-3")
+
+
 def test_a_file_that_sources_itself_ends(tmp_path: Path) -> None:
     host = sourcing(tmp_path)
     (tmp_path / "boot/grub/custom.cfg").write_text(f"{CUSTOM}source $prefix/custom.cfg\n")
