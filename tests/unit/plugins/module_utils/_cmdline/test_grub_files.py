@@ -105,6 +105,18 @@ def test_the_platform_is_that_of_the_machine(tmp_path: Path) -> None:
     assert titles(host)[-1] == ("A", False)
 
 
+def test_the_firmwares_menu_counts_among_the_positions(tmp_path: Path) -> None:
+    """30_uefi-firmware of GRUB 2.06 and later."""
+    host = sourcing(tmp_path)
+    (tmp_path / "boot/grub/custom.cfg").write_text(
+        'if [ "$grub_platform" = "efi" ]; then\n\tfwsetup --is-supported\n\tif [ "$?" = 0 ]; then\n'
+        "\t\tmenuentry 'UEFI Firmware Settings' { fwsetup }\n\tfi\nfi\n"
+        "menuentry 'Behind' { linux /b }\nset default=4\n"
+    )
+    (tmp_path / "sys/firmware/efi").mkdir(parents=True)
+    assert titles(host)[-1] == ("Behind", True)
+
+
 @pytest.mark.parametrize("default", ["windows", "Debian, 6.1 (recovery mode)", "memtest"])
 def test_nothing_is_written_where_another_entry_than_this_systems_boots_next(tmp_path: Path, default: str) -> None:
     host = GrubHost(tmp_path)
