@@ -209,8 +209,11 @@ class _MenuParser:
         if text is None or self._depth == _MAX_DEPTH:
             return
         self._depth += 1
+        # What stands there no generator made.
+        generator, self._generator = self._generator, ""
         for words in commands(text):
             self._take(words)
+        self._generator = generator
         self._depth -= 1
 
     def _next_position(self) -> str:

@@ -21,7 +21,7 @@ _PIECE = re.compile(
 )
 _PART = re.compile(rf"""\\.|{_QUOTED}|[^'"\\]+|['"\\]""", re.DOTALL)
 # Inside double quotes a backslash protects these characters only.
-_SPECIAL = re.compile(r"""\\([\\"$])|\$(?:\{(\w+)\}|(\w+))""")
+_SPECIAL = re.compile(r"""\\([\\"$])|\$(?:\{(\w+)\}|(\w+|\?))""")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
 _FILE_TESTS = frozenset({"-e", "-f", "-s"})
@@ -89,7 +89,8 @@ class Interpreter:
     """
 
     def __init__(self, environment: t.Mapping[str, str], read: Reader | None = None) -> None:
-        self.variables = dict(environment)
+        # Commands whose result is asked for, as "fwsetup --is-supported", are taken to have worked.
+        self.variables = {"?": "0", **environment}
         self._read = read
         self._directory = f"{environment.get('prefix', '')}/"
         # One pair per open "if": whether this branch runs, and whether one before it did.

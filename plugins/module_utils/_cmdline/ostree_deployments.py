@@ -33,6 +33,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 ENTRIES = "/boot/loader/entries"
+_TARGETS = ("/boot/loader.0/entries", "/boot/loader.1/entries")
 GRUB_CONFIGURATION = "/boot/grub2/grub.cfg"
 GRUB_ENVIRONMENT = "/boot/grub2/grubenv"
 STAGED = "/run/ostree/staged-deployment"
@@ -55,10 +56,17 @@ class Staged:
 
 def read_entries(root: Root) -> list[BlsEntry]:
     """Entries of deployments, the one that boots first in front."""
-    files = [name for name in root.listdir(ENTRIES) if is_entry_file(name)]
-    entries = [BlsEntry(name, root.read_bytes(f"{ENTRIES}/{name}") or b"") for name in files]
+    directory = _directory(root)
+    files = [name for name in root.listdir(directory) if is_entry_file(name)]
+    entries = [BlsEntry(name, root.read_bytes(f"{directory}/{name}") or b"") for name in files]
     ostree = [entry for entry in entries if any(token.startswith(DEPLOYMENT) for token in entry.options)]
     return sorted(ostree, key=_position, reverse=True)
+
+
+def _directory(root: Root) -> str:
+    """:data:`ENTRIES` leads to one of two; a captured tree without the link tells which where it holds only one."""
+    there = [path for path in _TARGETS if root.listdir(path)]
+    return there[0] if len(there) == 1 and not root.listdir(ENTRIES) else ENTRIES
 
 
 def _position(entry: BlsEntry) -> tuple[int, str]:

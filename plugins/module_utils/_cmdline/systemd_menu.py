@@ -195,6 +195,7 @@ def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
     configured = _loader_conf(root)
     patterns = (
         (loader_variable(root, "LoaderEntryOneShot"), True),
+        (loader_variable(root, "LoaderEntryPreferred"), False),
         (configured.get("preferred"), False),
         (loader_variable(root, "LoaderEntryDefault"), True),
         (configured.get("default"), True),

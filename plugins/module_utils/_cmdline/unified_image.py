@@ -78,8 +78,8 @@ def obstacle(root: Root, images: t.Iterable[PeFile]) -> str | None:
         if packaged is not None:
             return (
                 f"{image.path} comes ready-made from a package ({packaged}), so that the next kernel would come "
-                "without what is added here: add the arguments with an addon (ukify build --cmdline '...' --output "
-                "NAME.addon.efi, into loader/addons on the EFI system partition)"
+                "without what is changed here. Kernel arguments can go into an addon (ukify build --cmdline '...' "
+                "--output NAME.addon.efi, into loader/addons on the EFI system partition)"
             )
         special = next((name for name in _NOT_REBUILT if name in image.names()), None)
         if special is not None:

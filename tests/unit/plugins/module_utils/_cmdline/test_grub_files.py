@@ -47,6 +47,38 @@ def test_entries_and_a_default_in_a_file_that_is_sourced_count(tmp_path: Path) -
     assert titles(host)[-1] == ("Mine", True)
 
 
+def test_a_copy_of_an_entry_in_a_file_that_is_sourced_is_not_taken_for_the_generated_one(tmp_path: Path) -> None:
+    host = sourcing(tmp_path)
+    generate = host.generate
+    host.generate = lambda: generate() + SOURCES  # type: ignore[method-assign]
+    (tmp_path / "boot/grub/custom.cfg").write_text("menuentry 'Debian' { linux /boot/vmlinuz-6.12 own }\n")
+    change = host.set("iommu", "intel_iommu=on")
+    assert host.lines()[0].endswith(" intel_iommu=on")
+    assert host.lines()[-1] == "own"
+    titles_that_differ = [part["before_header"] for part in change.diff if "boot entry" in part["before_header"]]
+    assert len(titles_that_differ) == 2
+
+
+def test_arguments_go_behind_those_that_tuned_keeps_in_a_variable(tmp_path: Path) -> None:
+    """TuneD adds a variable of GRUB's to the default line, and the menu sets it."""
+    host = GrubHost(tmp_path)
+    defaults = tmp_path / "etc/default/grub"
+    value = "${GRUB_CMDLINE_LINUX_DEFAULT:+$GRUB_CMDLINE_LINUX_DEFAULT }\\$tuned_params"
+    defaults.write_text(f'{defaults.read_text()}GRUB_CMDLINE_LINUX_DEFAULT="{value}"\n')
+    generate = host.generate
+    host.generate = lambda: 'set tuned_params="isolcpus=2-3 nohz_full=2-3"\n' + generate()  # type: ignore[method-assign]
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host.generate())
+    running = tmp_path / "proc/cmdline"
+    running.write_text(running.read_text().replace("mitigations=off", "mitigations=off isolcpus=2-3 nohz_full=2-3"))
+    assert not host.set("iommu").state["reboot_required"]
+    host.set("iommu", "intel_iommu=on")
+    assert host.lines()[0].endswith("mitigations=off isolcpus=2-3 nohz_full=2-3 intel_iommu=on")
+    assert "mitigations=off $tuned_params intel_iommu=on" in host.configuration.read_text()
+    host.set("iommu")
+    assert host.lines()[0].endswith("mitigations=off isolcpus=2-3 nohz_full=2-3")
+
+
 def test_a_file_that_sources_itself_ends(tmp_path: Path) -> None:
     host = sourcing(tmp_path)
     (tmp_path / "boot/grub/custom.cfg").write_text(f"{CUSTOM}source $prefix/custom.cfg\n")
@@ -71,6 +103,18 @@ def test_the_platform_is_that_of_the_machine(tmp_path: Path) -> None:
     assert titles(host)[-1] == ("B", False)
     (tmp_path / "sys/firmware/efi").mkdir(parents=True)
     assert titles(host)[-1] == ("A", False)
+
+
+def test_the_firmwares_menu_counts_among_the_positions(tmp_path: Path) -> None:
+    """30_uefi-firmware of GRUB 2.06 and later."""
+    host = sourcing(tmp_path)
+    (tmp_path / "boot/grub/custom.cfg").write_text(
+        'if [ "$grub_platform" = "efi" ]; then\n\tfwsetup --is-supported\n\tif [ "$?" = 0 ]; then\n'
+        "\t\tmenuentry 'UEFI Firmware Settings' { fwsetup }\n\tfi\nfi\n"
+        "menuentry 'Behind' { linux /b }\nset default=4\n"
+    )
+    (tmp_path / "sys/firmware/efi").mkdir(parents=True)
+    assert titles(host)[-1] == ("Behind", True)
 
 
 @pytest.mark.parametrize("default", ["windows", "Debian, 6.1 (recovery mode)", "memtest"])

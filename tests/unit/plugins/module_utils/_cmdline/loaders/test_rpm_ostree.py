@@ -174,6 +174,17 @@ def test_grub_may_boot_another_deployment_than_the_first(tmp_path: Path, environ
         assert host.next_boot()[-1] == "iommu=pt"
 
 
+def test_a_captured_tree_that_lost_its_links(tmp_path: Path) -> None:
+    host = copy("fedora-coreos-39", tmp_path)
+    expected = read_boot_state(host.root, Ledger())
+    (host.base / "boot/loader").unlink()
+    assert read_boot_state(host.root, Ledger()) == expected
+    (host.base / "boot/loader.0/entries").mkdir(parents=True)
+    assert read_boot_state(host.root, Ledger()) == expected
+    (host.base / "boot/loader.0/entries/ostree-1.conf").write_text("")
+    assert read_boot_state(host.root, Ledger())["bootloader"] is None
+
+
 def test_a_staged_deployment_counts_among_the_entries_of_the_next_boot(tmp_path: Path) -> None:
     host = copy("silverblue-42", tmp_path)
     (host.base / "boot/grub2").mkdir()

@@ -172,6 +172,11 @@ def test_a_missing_template_is_drift(tree: BootTree) -> None:
         ({"LoaderEntryLastBooted": "arch.conf"}, "default @saved\n", "Arch Linux"),
         ({"LoaderEntryDefault": "arch-fallback.conf"}, "default arch.conf\n", "Arch Linux (fallback initramfs)"),
         (
+            {"LoaderEntryDefault": "arch-fallback.conf", "LoaderEntryPreferred": "arch-lts.conf"},
+            "preferred arch.conf\n",
+            "Arch Linux LTS",
+        ),
+        (
             {"LoaderEntryDefault": "arch-fallback.conf", "LoaderEntryOneShot": "arch.conf"},
             "default arch-lts.conf\n",
             "Arch Linux",
