@@ -54,6 +54,10 @@ lab-binding: setup ## Early binding on a virtual host, through a hardware change
 fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
 	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz-power
+fuzz-power: setup ## Power cuts in the middle of a converge: does the host come up? (N=20, SEED=random, JOBS=1)
+	@$(WITH_VENV) python -m lab.power --count $(or $(N),20) --jobs $(or $(JOBS),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: benchmark
 benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios (some minutes; ARGS=--runs=1)
 	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)

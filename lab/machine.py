@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import console, emulator, image, monitor, topology
+from lab import console, emulator, golden, monitor, topology
 from lab.emulator import Emulator
 from lab.errors import LabError
 from lab.keys import keys
@@ -47,6 +47,8 @@ class Host:
     ssh_port: int
     pid: int = 0
     start_time: int = 0
+    # Whether every write to its disk is recorded, from power-on.
+    recorded: bool = False
 
     @property
     def directory(self) -> Path:
@@ -59,6 +61,10 @@ class Host:
     @property
     def qemu_log(self) -> Path:
         return self.directory / "qemu.log"
+
+    @property
+    def write_log(self) -> Path:
+        return self.directory / "writes.log"
 
     @property
     def ssh_config(self) -> Path:
@@ -174,13 +180,24 @@ def _write_ssh_files(host: Host) -> None:
 # --- starting ----------------------------------------------------------------------------------
 
 
-def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Host:
+def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0, *, recorded: bool = False) -> Host:
     """Start a fresh host; whatever an earlier one of this name has left behind goes."""
-    directory = host_state(name)
-    wanted = topology.load(topology_name)
+    base = golden.ensure(flavour)
+    host = Host(name, topology_name, flavour, str(base), str(uuid.uuid4()), ssh_port, recorded=recorded)
+    return _start(host, _firmware(VARIABLES))
+
+
+def start_as(name: str, other: Host, disk: Path, variables: Path) -> Host:
+    """Start a host that is ``other`` with what a raw ``disk`` and a file of firmware ``variables`` hold; both stay as
+    they are, and must while it runs."""
+    return _start(replace(other, name=name, image=str(disk), ssh_port=0, recorded=False), variables, "raw")
+
+
+def _start(host: Host, variables: Path, base_format: str = "qcow2") -> Host:
+    name, directory = host.name, host.directory
+    wanted = topology.load(host.topology)
     require_tools(f"starting {name}", _TOOLS)
     qemu = emulator.ensure(wanted.qemu)
-    golden = image.ensure(flavour)
     STATE.mkdir(exist_ok=True)
     with locked(STATE / "lock", f"starting {name}", limit=120):
         if (directory / "state.json").exists() and get(name).alive:
@@ -191,9 +208,8 @@ def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0) -> Hos
         directory.mkdir()
         require_space(f"starting {name}", directory, 3)
         _require_memory(name, wanted)
-        _overlay(golden, directory / "disk.qcow2")
-        shutil.copy(_firmware(VARIABLES), directory / "firmware.fd")
-        host = Host(name, topology_name, flavour, str(golden), str(uuid.uuid4()), ssh_port)
+        _overlay(Path(host.image), base_format, directory / "disk.qcow2")
+        shutil.copy(variables, directory / "firmware.fd")
         return _launch(host, wanted, qemu)
 
 
@@ -213,8 +229,8 @@ def power_on(name: str, topology_name: str = "") -> Host:
         return _launch(host, wanted, emulator.ensure(wanted.qemu))
 
 
-def _overlay(golden: Path, disk: Path) -> None:
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(golden)]
+def _overlay(base: Path, base_format: str, disk: Path) -> None:
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base)]
     try:
         subprocess.run([*command, str(disk)], check=True, timeout=60, capture_output=True)
     except subprocess.SubprocessError as error:
@@ -245,6 +261,9 @@ def _launch(host: Host, wanted: topology.Topology, qemu: Emulator) -> Host:
         with (host.directory / file).open("ab") as drive:
             if drive.tell() == 0:
                 drive.truncate(size * 2**20)
+    if host.recorded:
+        # QEMU starts the log anew and never makes the file.
+        host.write_log.write_bytes(b"")
     fixed_port = host.ssh_port != 0
     for _attempt in range(5):
         port = host.ssh_port if fixed_port else _free_port()
@@ -256,8 +275,10 @@ def _launch(host: Host, wanted: topology.Topology, qemu: Emulator) -> Host:
             firmware=str(_firmware(FIRMWARE)),
             variables="firmware.fd",
             console="console.log",
+            keyboard=console.KEYBOARD,
             monitor=monitor.NAME,
             ssh_port=port,
+            write_log=host.write_log.name if host.recorded else "",
         )
         pid = _spawn(host, [*qemu.command, *topology.arguments(wanted, run)], qemu.environment)
         if pid is not None:

@@ -119,9 +119,12 @@ class Run:
     firmware: str
     variables: str
     console: str
+    keyboard: str
     monitor: str
     ssh_port: int
     management_mac: str = "52:54:00:1a:b0:01"
+    # Where to record every write to the root disk; empty: nowhere.
+    write_log: str = ""
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -324,13 +327,19 @@ def arguments(topology: Topology, run: Run) -> list[str]:
         *_iommu(topology),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_escape(run.firmware)}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={_escape(run.variables)}"),
-        *("-chardev", f"file,id=console,path={_escape(run.console)},append=on"),
+        *("-chardev", _console(run)),
         *("-serial", "chardev:console"),
         *("-qmp", f"unix:{_escape(run.monitor)},server=on,wait=off"),
         *_own_devices(run),
         *_watchdog_arguments(topology),
         *_pci_devices(topology),
     ]
+
+
+def _console(run: Run) -> str:
+    # Who connects can type; what the host says is logged in any case.
+    log = f"logfile={_escape(run.console)},logappend=on"
+    return f"socket,id=console,path={_escape(run.keyboard)},server=on,wait=off,{log}"
 
 
 def _escape(path: str) -> str:
@@ -367,7 +376,7 @@ def _own_devices(run: Run) -> list[str]:
     # What a host lives on. The addresses leave 01 to 0f and from 12 to the topology.
     return [
         "-drive",
-        f"if=none,id=root,file={_escape(run.disk)},format=qcow2,discard=unmap",
+        f"if=none,id=root,discard=unmap,{_root_drive(run)}",
         "-device",
         "virtio-blk-pci,id=disk,drive=root,bus=pcie.0,addr=10,bootindex=0",
         "-netdev",
@@ -375,6 +384,16 @@ def _own_devices(run: Run) -> list[str]:
         "-device",
         f"virtio-net-pci,id=management_nic,netdev=management,bus=pcie.0,addr=11,mac={run.management_mac},romfile=",
     ]
+
+
+def _root_drive(run: Run) -> str:
+    disk = _escape(run.disk)
+    if not run.write_log:
+        return f"file={disk},format=qcow2"
+    return (
+        f"driver=blklogwrites,file.driver=qcow2,file.file.driver=file,file.file.filename={disk},"
+        f"log.driver=file,log.filename={_escape(run.write_log)}"
+    )
 
 
 def _watchdog_arguments(topology: Topology) -> list[str]:

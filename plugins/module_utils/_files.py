@@ -28,6 +28,9 @@ FITHAW = 0xC0045878
 
 SELINUX_XATTR = "security.selinux"
 
+# Where file systems of their own lie that may be frozen for a moment: nothing that runs writes to them.
+_BOOT_MOUNT_POINTS = ("/boot", "/boot/efi", "/efi")
+
 # What is as good as not there. "EINVAL", "EIO", "ENODEV" and "ENXIO" are how sysfs says "no value here".
 _UNREADABLE = frozenset(
     {
@@ -145,6 +148,17 @@ def write_atomic(path: str, data: bytes, meta: FileMeta | None = None) -> None:
 
     Owner, mode and SELinux label of a file that is there are kept unless ``meta`` names others.
     """
+    _write_beside(path, data, meta, move_into_place)
+
+
+def write_boot_file(path: str, data: bytes, meta: FileMeta | None = None) -> None:
+    """:func:`write_atomic` for a file that a boot loader reads (a real path)."""
+    _write_beside(path, data, meta, switch_boot_file)
+
+
+def _write_beside(
+    path: str, data: bytes, meta: FileMeta | None, move: t.Callable[[str, str, FileMeta | None], None]
+) -> None:
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
@@ -153,7 +167,7 @@ def write_atomic(path: str, data: bytes, meta: FileMeta | None = None) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        move_into_place(temporary, path, meta)
+        move(temporary, path, meta)
     except BaseException as exc:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -168,6 +182,54 @@ def move_into_place(temporary: str, path: str, meta: FileMeta | None = None) -> 
 
     Both are real paths in one directory; for files that a distribution's tool generated for us.
     """
+    _finish(temporary, path, meta)
+    os.rename(temporary, path)
+    fsync_directory(os.path.dirname(path))
+
+
+def switch_boot_file(temporary: str, path: str, meta: FileMeta | None = None) -> None:
+    """:func:`move_into_place` for a file that a boot loader reads, which takes blocks as they stand on the disk.
+
+    After an fsync a rename is safe in the journal alone. Its blocks come to their places later, one by one and in any
+    order: a loader that replays no journal may meet the new name of a file whose blocks are not there yet, or the old
+    name of one whose blocks are gone. So the new file is brought home before it gets the name, and the old one keeps
+    its blocks, as an open file does, until the name is at home as well.
+    """
+    directory = os.path.dirname(path)
+    _finish(temporary, path, meta)
+    _bring_home(directory)
+    with _kept_open(path):
+        os.rename(temporary, path)
+        fsync_directory(directory)
+        _bring_home(directory)
+        # What "sync" has written last may still be in the disk's cache.
+        fsync_directory(directory)
+
+
+def _bring_home(directory: str) -> None:
+    point = os.path.realpath(directory)
+    while not os.path.ismount(point):
+        point = os.path.dirname(point)
+    if point in _BOOT_MOUNT_POINTS:
+        sync_boot_filesystem(point)
+    else:
+        os.sync()
+
+
+@contextlib.contextmanager
+def _kept_open(path: str) -> t.Iterator[None]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _finish(temporary: str, path: str, meta: FileMeta | None) -> None:
     meta = meta or file_meta(path) or FileMeta()
     os.chmod(temporary, meta.mode)
     if os.geteuid() == 0:
@@ -181,8 +243,6 @@ def move_into_place(temporary: str, path: str, meta: FileMeta | None = None) -> 
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.rename(temporary, path)
-    fsync_directory(os.path.dirname(path))
 
 
 def copy_private(source: str, target: str) -> None:

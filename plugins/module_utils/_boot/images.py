@@ -25,6 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     file_meta,
     move_into_place,
     remove,
+    switch_boot_file,
 )
 
 # No tool takes it for the image of a kernel: it holds no release.
@@ -101,7 +102,7 @@ def promote(root: Root, image: TriedImage) -> None:
         if source != image.path or os.path.dirname(source) != directory:
             source = copy_image(root, source, directory, image.digest)
         # Renamed, because there may be no room for a third image.
-        move_into_place(root.path(source), root.path(target), _meta(root, source))
+        switch_boot_file(root.path(source), root.path(target), _meta(root, source))
         sources.append(target)
 
 

@@ -38,8 +38,9 @@ def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) ->
     }
 
 
-def _nobody_answers(argv: t.Sequence[str], _cwd: str | None = None) -> CommandResult:
+def _nobody_answers(argv: t.Sequence[str], cwd: str | None = None) -> CommandResult:
     """In place of programs, which would tell about another machine than the captured one."""
+    del cwd
     return CommandResult(tuple(argv), 0, "", "")
 
 

@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
-    move_into_place,
+    switch_boot_file,
     sync_boot_filesystem,
     write_atomic,
 )
@@ -64,7 +64,7 @@ class StagedEntries:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _move(self, directory: str, name: str) -> None:
-        move_into_place(os.path.join(directory, name), os.path.join(self._live, name))
+        switch_boot_file(os.path.join(directory, name), os.path.join(self._live, name))
 
     def _read(self, name: str) -> bytes:
         with open(os.path.join(self._live, name), "rb") as stream:

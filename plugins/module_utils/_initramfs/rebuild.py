@@ -24,7 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     Root,
     file_meta,
-    move_into_place,
+    switch_boot_file,
     sync_boot_filesystem,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.booster_image import racing_drivers
@@ -37,6 +37,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.s
     read_free,
     shortages,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.unlocking import lost_means
 
 SUFFIX = ".virtfleet-new"
 _WORK_PREFIX = "virtfleet-new-image-"
@@ -97,7 +98,7 @@ def build_and_prove(root: Root, run: Runner, generator: Generator, job: Job) -> 
         generator.build(run, job.image, output)
         found = prove(root, run, output, job)
         # The generator's own mode: an image may hold keys, and the old one need not have.
-        move_into_place(root.path(output), root.path(job.path), file_meta(root.path(output)))
+        switch_boot_file(root.path(output), root.path(job.path), file_meta(root.path(output)))
     except BaseException:
         _discard(root, output)
         raise
@@ -164,6 +165,12 @@ def prove(root: Root, run: Runner, image: str, job: Job) -> Found:
         troubles.append("has no /init to start")
     if troubles:
         raise ToolError(f"The new image for {job.kernel} " + ", ".join(troubles) + f": {job.path} is unchanged")
+    lost = lost_means(root, run, job.path, image)
+    if lost:
+        raise ToolError(
+            f"The new image for {job.kernel} lacks {', '.join(lost)}, which the old one has, and that is what unlocks "
+            f"the root file system: {job.path} is unchanged. If it is meant to be so, build it by hand once"
+        )
     return found
 
 

@@ -20,6 +20,7 @@ RUN = topology.Run(
     firmware="/firmware/code.fd",
     variables="firmware.fd",
     console="console.log",
+    keyboard="console.sock",
     monitor="qmp.sock",
     ssh_port=2222,
 )
@@ -129,6 +130,18 @@ def test_comma_in_a_path_is_escaped() -> None:
     run = topology.Run(**{**RUN.__dict__, "disk": "a,b.qcow2"})
     words = topology.arguments(topology.parse("t", minimal()), run)
     assert any("file=a,,b.qcow2," in word for word in words)
+
+
+def test_a_recorded_root_disk_is_the_same_device() -> None:
+    plain, recorded = (
+        topology.arguments(topology.parse("t", minimal()), topology.Run(**{**RUN.__dict__, "write_log": log}))
+        for log in ("", "writes.log")
+    )
+    ((before, after),) = [pair for pair in zip(plain, recorded, strict=True) if len(set(pair)) > 1]
+    assert before == "if=none,id=root,discard=unmap,file=disk.qcow2,format=qcow2"
+    assert after.startswith("if=none,id=root,discard=unmap,driver=blklogwrites,")
+    assert "file.file.filename=disk.qcow2" in after
+    assert "log.filename=writes.log" in after
 
 
 def test_disk_of_a_drive_lies_beside_the_root() -> None:

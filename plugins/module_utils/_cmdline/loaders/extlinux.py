@@ -36,7 +36,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     Root,
     remove,
     sync_boot_filesystem,
-    write_atomic,
+    write_boot_file,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
@@ -139,7 +139,7 @@ class ExtlinuxLoader(Loader):
     def _restore(self, ledger: Ledger, settings: _owned.FileChange, configuration: bytes | None) -> None:
         real = os.path.realpath(self._root.path(CONFIGURATION))
         if configuration is not None and self._root.read_bytes(CONFIGURATION) != configuration:
-            write_atomic(real, configuration)
+            write_boot_file(real, configuration)
             sync_boot_filesystem(self._root.path("/boot"))
         if not self._has_drop_ins:
             _LINE.restore(self._root, ledger, settings)

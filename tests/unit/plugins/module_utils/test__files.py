@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import (
     FileMeta,
     Root,
     copy_private,
+    switch_boot_file,
     write_atomic,
+    write_boot_file,
 )
 
 
@@ -82,6 +86,75 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_return(
     monkeypatch.setattr(os, "rename", rename)
     write_atomic(str(tmp_path / "file"), b"x")
     assert steps[-3:] == ["fsync file", "rename", "fsync directory"]
+
+
+@pytest.fixture(name="steps")
+def _steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the disk, in its order; with a star while the file that was there is open."""
+    steps: list[str] = []
+    real_fsync, real_rename, real_open, real_close = os.fsync, os.rename, os.open, os.close
+    held: set[int] = set()
+
+    def open_it(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        descriptor = real_open(path, flags, mode, dir_fd=dir_fd)
+        if os.path.isfile(f"/proc/self/fd/{descriptor}") and Path(path).read_bytes() == b"old":
+            held.add(descriptor)
+        return descriptor
+
+    def close(descriptor: int) -> None:
+        held.discard(descriptor)
+        real_close(descriptor)
+
+    def note(what: str) -> None:
+        steps.append(what + "*" * bool(held))
+
+    def fsync(descriptor: int) -> None:
+        note("fsync directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "fsync file")
+        real_fsync(descriptor)
+
+    def rename(source: str, target: str) -> None:
+        note("rename")
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "open", open_it)
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(os, "sync", lambda: note("sync"))
+    monkeypatch.setattr(fcntl, "ioctl", lambda _fd, request, _value: note(f"ioctl {request & 0xFF}"))
+    return steps
+
+
+SWITCH = ["fsync file", "sync", "rename*", "fsync directory*", "sync*", "fsync directory*"]
+
+
+def test_a_boot_file_is_at_home_before_it_gets_a_name_that_the_old_one_has(tmp_path: Path, steps: list[str]) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "beside").write_text("new")
+    switch_boot_file(str(tmp_path / "beside"), str(tmp_path / "file"))
+    assert steps == SWITCH
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "new")]
+    write_boot_file(str(tmp_path / "file"), b"newer")
+    assert (tmp_path / "file").read_text() == "newer"
+
+
+def test_a_boot_file_that_is_the_first_of_its_name(tmp_path: Path, steps: list[str]) -> None:
+    write_boot_file(str(tmp_path / "boot/file"), b"new")
+    assert steps[1:] == [step.rstrip("*") for step in SWITCH]
+
+
+def test_a_file_system_for_boot_files_is_frozen_each_time(
+    tmp_path: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loader").mkdir()
+    (tmp_path / "loader/file").write_text("old")
+    (tmp_path / "loader/beside").write_text("new")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    monkeypatch.setattr(_files, "_BOOT_MOUNT_POINTS", (str(tmp_path),))
+    switch_boot_file(str(tmp_path / "loader/beside"), str(tmp_path / "loader/file"))
+    frozen = ["sync*", "ioctl 119*", "ioctl 120*"]
+    home = [step.rstrip("*") for step in frozen]
+    assert steps == ["fsync file", *home, "rename*", "fsync directory*", *frozen, "fsync directory*"]
 
 
 def test_only_the_real_root_is_live(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import typing as t
 from collections.abc import Sequence
@@ -255,6 +256,67 @@ def test_a_wrong_image_never_takes_the_place_of_the_old(host: Host, fault: str) 
         host.call()
     assert host.contents() == before
     assert host.leftovers == []
+
+
+CRYPTTAB = b"# target source key options\ncryptroot UUID=1234 none luks\nswap UUID=5678 none luks\n"
+UNLOCKING = {
+    "usr/sbin/cryptsetup": b"",
+    "usr/lib/systemd/systemd-cryptsetup": b"",
+    "cryptroot/crypttab": CRYPTTAB,
+    "cryptroot/keyfiles/cryptroot.key": b"key",
+    f"lib/modules/{OLD}/kernel/drivers/md/dm-crypt.ko": b"",
+}
+LOST = [
+    ("usr/sbin/cryptsetup", None, "cryptsetup"),
+    ("usr/lib/systemd/systemd-cryptsetup", None, "systemd-cryptsetup"),
+    ("cryptroot/crypttab", None, "an entry for cryptroot in cryptroot/crypttab"),
+    ("cryptroot/crypttab", b"# cryptroot is gone\nswap UUID=5678 none luks\n", "an entry for cryptroot in cryptroot"),
+    ("cryptroot/keyfiles/cryptroot.key", None, "cryptroot/keyfiles/cryptroot.key"),
+    (f"lib/modules/{OLD}/kernel/drivers/md/dm-crypt.ko", None, "module dm_crypt"),
+]
+
+
+def encrypt(host: Host) -> None:
+    (host.base / "proc").mkdir()
+    (host.base / "proc/cmdline").write_text("quiet rd.luks.uuid=luks-1234\n")
+
+
+@pytest.mark.parametrize(("name", "content", "said"), LOST)
+def test_an_image_that_no_longer_unlocks_never_takes_the_place_of_the_old(
+    host: Host, name: str, content: bytes | None, said: str
+) -> None:
+    encrypt(host)
+    host.image(OLD).write_bytes(archive({**host.packed(OLD), **UNLOCKING}))
+    host.hold()
+    before = host.contents()
+    files = {key: value for key, value in UNLOCKING.items() if key != name}
+    if content is not None:
+        files[name] = content
+    host.spoil = spoilt(lambda packed: packed.update(files))
+    with pytest.raises(ToolError, match=f"lacks {re.escape(said)}.*what unlocks the root file system"):
+        host.call(kernels=[OLD])
+    assert host.contents() == before
+    assert host.leftovers == []
+    # Where the root file system is not encrypted, nobody needs it.
+    (host.base / "proc/cmdline").write_text("quiet\n")
+    assert host.rebuilt(host.call(kernels=[OLD])) == [OLD]
+
+
+def test_an_image_that_unlocks_as_before_is_taken(host: Host) -> None:
+    encrypt(host)
+    host.image(OLD).write_bytes(archive({**host.packed(OLD), **UNLOCKING}))
+    host.hold()
+    # At other places, as after an upgrade of the tools, and with more beside it.
+    moved = {name.replace("usr/sbin/", "sbin/"): content for name, content in UNLOCKING.items()}
+    host.spoil = spoilt(lambda packed: packed.update({**moved, "cryptroot/keyfiles/swap.key": b""}))
+    assert host.rebuilt(host.call(kernels=[OLD])) == [OLD]
+
+
+def test_where_the_old_image_is_none_there_is_nothing_to_compare(host: Host) -> None:
+    encrypt(host)
+    host.image(OLD).write_bytes(b"no image")
+    host.hold()
+    assert host.rebuilt(host.call()) == [OLD, NEW]
 
 
 def test_a_failed_build_leaves_the_old_image(host: Host) -> None:
