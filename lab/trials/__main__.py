@@ -109,7 +109,7 @@ class Trials:
             back = watch.wait_until_back(machine.DEADLINE)
             (reset,) = watch.story.resets
         took = back - reset.at
-        pace = Pace(took, max(0.0, took - look(self.host).uptime + (time.monotonic() - back)))
+        pace = Pace(took, max(0.0, took - look(self.host).uptime + (time.time() - back)))
         print(
             f"    {took:.0f} s from the reset to the login, {pace.before_kernel:.0f} s of them before the kernel"
             f" starts; a trial may be away for {pace.limit(deadline()):.0f} s"
