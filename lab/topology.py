@@ -96,6 +96,7 @@ class Topology:
     iommu: str = "intel"
     qemu: str = emulator.OWN
     watchdog: Watchdog | None = None
+    bmc: bool = False
     devices: tuple[Device, ...] = ()
 
     def walk(self) -> Iterator[Device]:
@@ -146,7 +147,9 @@ def load(name: str, directory: Path = TOPOLOGIES) -> Topology:
 
 def parse(name: str, data: object) -> Topology:
     """Check and read a topology; everything that is wrong is named."""
-    top = _mapping(name, data, ("description", "memory", "cpus", "nodes", "iommu", "qemu", "watchdog", "devices"))
+    top = _mapping(
+        name, data, ("description", "memory", "cpus", "nodes", "iommu", "qemu", "watchdog", "bmc", "devices")
+    )
     for key in ("description", "memory", "cpus"):
         if key not in top:
             raise LabError(f"topology {name}: {key} is missing")
@@ -168,6 +171,7 @@ def parse(name: str, data: object) -> Topology:
         iommu=_one_of(f"{name}: iommu", top.get("iommu", "intel"), IOMMUS),
         qemu=_one_of(f"{name}: qemu", top.get("qemu", emulator.OWN), emulator.CHOICES),
         watchdog=_watchdog(f"{name}: watchdog", top["watchdog"]) if "watchdog" in top else None,
+        bmc=_flag(f"{name}: bmc", top.get("bmc", False)),
         devices=devices,
     )
     for what, found in (
@@ -247,6 +251,12 @@ def _check_nodes(name: str, nodes: Sequence[Node], memory: int, cpus: Cpus) -> N
     members = sorted(cpu for node in nodes for cpu in node.cpus)
     if members != list(range(cpus.count)):
         raise LabError(f"topology {name}: the nodes must hold each of CPUs 0-{cpus.count - 1} once")
+
+
+def _flag(where: str, data: object) -> bool:
+    if not isinstance(data, bool):
+        raise LabError(f"topology {where}: must be true or false")
+    return data
 
 
 def _watchdog(where: str, data: object) -> Watchdog:
@@ -388,10 +398,11 @@ def _root_drive(run: Run) -> str:
 
 def _watchdog_arguments(topology: Topology) -> list[str]:
     watchdog = topology.watchdog
+    controller = ["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"] if topology.bmc else []
     if watchdog is None:
-        return []
+        return controller
     device = f"{watchdog.model},id=watchdog,bus=pcie.0,addr={watchdog.address}"
-    return ["-device", device, "-action", f"watchdog={watchdog.action}"]
+    return [*controller, "-device", device, "-action", f"watchdog={watchdog.action}"]
 
 
 def _pci_devices(topology: Topology) -> list[str]:

@@ -23,7 +23,7 @@ from lab.machine import Host
 
 @dataclass(frozen=True)
 class Reset:
-    """``at`` in seconds of the monotonic clock; ``watchdog`` says that the hardware watchdog did it."""
+    """``at`` in seconds since the epoch; ``watchdog`` says that the hardware watchdog did it."""
 
     at: float
     watchdog: bool
@@ -36,13 +36,14 @@ class Story:
     resets: list[Reset] = field(default_factory=list)
     _barked: bool = False
 
-    def take(self, line: str, at: float) -> None:
-        """One line of the monitor."""
-        event = json.loads(line).get("event")
-        if event == "WATCHDOG":
+    def take(self, line: str) -> None:
+        """One line of the monitor, which says itself when it happened."""
+        message = json.loads(line)
+        if message.get("event") == "WATCHDOG":
             self._barked = True
-        elif event == "RESET":
-            self.resets.append(Reset(at, self._barked))
+        elif message.get("event") == "RESET":
+            stamp = message["timestamp"]
+            self.resets.append(Reset(stamp["seconds"] + stamp["microseconds"] / 1e6, self._barked))
             self._barked = False
 
 
@@ -87,13 +88,13 @@ class Watch:
             *lines, received = (received + data).split(b"\n")
             before = len(self.story.resets)
             for line in filter(None, lines):
-                self.story.take(line.decode(), time.monotonic())
+                self.story.take(line.decode())
             if len(self.story.resets) > before:
                 self.back = None
 
     def _look(self) -> None:
         if self.story.resets and self.back is None and machine.reachable(self._host):
-            self.back = time.monotonic()
+            self.back = time.time()
 
     def wait_until_back(self, limit: float) -> float:
         """The moment at which the host let somebody in after its last reset."""

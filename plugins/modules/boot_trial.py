@@ -72,6 +72,9 @@ options:
       - The hardware watchdog that the initramfs on trial starts. It resets the machine when O(deadline) has passed.
       - V(auto) takes one that is there and that the image can start, if any. V(off) takes none. A name is refused
         where that one cannot be used.
+      - V(auto) also uses the watchdog of a baseboard management controller (C(ipmi_si)), which covers the firmware, the
+        boot loader and the kernel before it has an initramfs as well. It is started when the machine shuts down for
+        the trial, and stopped by a commit and in every other boot.
     type: str
     choices: [auto, "off", i6300esb, iTCO_wdt]
     default: auto
@@ -152,6 +155,12 @@ watchdog:
   returned: success
   type: str
   sample: i6300esb
+bmc_watchdog:
+  description:
+    - Whether the watchdog of a baseboard management controller is started as the last act of the shutdown into the
+      trial. It runs ten minutes longer than O(deadline), which the firmware may take.
+  returned: success
+  type: bool
 not_covered:
   description: From what the machine would not come back by itself.
   returned: success

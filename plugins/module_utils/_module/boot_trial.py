@@ -113,5 +113,6 @@ def _told(record: Record | None) -> dict[str, t.Any]:
         "arguments": list(record.line) if record else [],
         "deadline": record.deadline if record else None,
         "watchdog": record.watchdog.partition(",")[0] if record and record.watchdog else None,
+        "bmc_watchdog": bool(record and record.bmc),
         "not_covered": list(record.not_covered) if record else [],
     }

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -143,9 +144,10 @@ def test_only_the_last_failure_of_a_run_counts() -> None:
 
 def test_a_watchdog_stands_before_the_reset_that_it_makes() -> None:
     story = Story()
-    for at, line in enumerate(['{"return": {}}', '{"event": "WATCHDOG"}', '{"event": "RESET"}', '{"event": "RESET"}']):
-        story.take(line, at)
-    assert story.resets == [Reset(2, watchdog=True), Reset(3, watchdog=False)]
+    story.take('{"return": {}}')
+    for at, event in enumerate(["WATCHDOG", "RESET", "RESET"]):
+        story.take(json.dumps({"event": event, "timestamp": {"seconds": at, "microseconds": 500000}}))
+    assert story.resets == [Reset(1.5, watchdog=True), Reset(2.5, watchdog=False)]
 
 
 @pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
