@@ -16,8 +16,8 @@ import time
 from collections.abc import Sequence
 
 from lab.errors import LabError
+from lab.power import looks, write_log
 from lab.power import recording as recordings
-from lab.power import write_log
 from lab.power.draw import draw, phases
 from lab.power.playbooks import StoppedError
 from lab.power.recording import Recording
@@ -53,11 +53,14 @@ def _run(options: argparse.Namespace) -> int:
             flush=True,
         )
         points = dict(enumerate(draw(log.entries, found, options.count, seed), start=1))
+        glances = options.looks if options.looks is not None else 0 if options.only else 10 * options.count
+        faults = looks.look(recording, log, found, draw(log.entries, found, glances, seed + 1)) if glances else 0
     wanted = max(1, options.count // 10) if options.converge is None else options.converge
     again = random.Random(seed).sample(list(points), min(wanted, len(points)))
     if options.only is not None:
         points = {number: point for number, point in points.items() if number in options.only}
-    return 1 if Cuts(recording, found, points, again, OUTPUT / str(seed)).run(options.jobs) else 0
+    faults += Cuts(recording, found, points, again, OUTPUT / str(seed)).run(options.jobs)
+    return 1 if faults else 0
 
 
 def _record() -> Recording:
@@ -78,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=1, help="how many at a time (default: 1)")
     parser.add_argument(
         "--converge", type=int, metavar="M", help="after how many of them to converge again (default: N/10, at least 1)"
+    )
+    parser.add_argument(
+        "--looks",
+        type=int,
+        metavar="N",
+        help="how many more power cuts to look at as GRUB does, without a boot (default: 10 for each that is booted)",
     )
     parser.add_argument("--recorded", action="store_true", help="use the recording of the last run")
     parser.add_argument(

@@ -51,6 +51,10 @@ class Point:
     kept: tuple[Piece, ...]
     pending: int
 
+    @property
+    def told(self) -> str:
+        return f"{len({piece.entry for piece in self.kept})} of {self.pending} pending writes"
+
 
 def phases(marks: Sequence[tuple[int, str]], entries: Sequence[Entry]) -> list[Phase]:
     """Phases that have written something, from the size that the log had when each began."""

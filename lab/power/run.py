@@ -74,7 +74,7 @@ class Cuts:
         return len(failed)
 
     def _work(self, name: str, log: WriteLog, following: Iterator[tuple[int, Point]]) -> None:
-        with _rolling(self.recording, name, log) as disk:
+        with rolling(self.recording, name, log) as disk:
             while not self._stop.is_set():
                 with self._lock:
                     number, point = next(following, (0, None))
@@ -127,8 +127,8 @@ class Cuts:
         point = outcome.point
         with self._lock:
             self._outcomes.append(outcome)
-            kept = f"{len({piece.entry for piece in point.kept})} of {point.pending} pending writes"
-            where = f"cut {outcome.number} after entry {point.index} ({phase_of(point.index, self.found).name}), {kept}"
+            phase = phase_of(point.index, self.found).name
+            where = f"cut {outcome.number} after entry {point.index} ({phase}), {point.told}"
             text = f"{outcome.configuration}{', FAILED' * bool(outcome.problem)}, {outcome.seconds:.0f} s"
             if outcome.converged is not None:
                 text += f"; converged and in sync after {outcome.converged:.0f} s"
@@ -149,7 +149,8 @@ class Cuts:
 
 
 @contextmanager
-def _rolling(recording: Recording, name: str, log: WriteLog) -> Iterator[Disk]:
+def rolling(recording: Recording, name: str, log: WriteLog) -> Iterator[Disk]:
+    """A disk as it was at power-on, for as long as the block lasts."""
     path = OUTPUT / f"{name}.raw"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
