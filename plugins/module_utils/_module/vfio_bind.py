@@ -46,6 +46,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtim
     Bus,
     attribute_writer,
     current_driver,
+    is_vfio_driver,
 )
 
 if t.TYPE_CHECKING:
@@ -206,7 +207,9 @@ def _report(
         "devices": [
             {
                 "address": str(address),
-                "status": binding.device_status(driver, address in entries, request.present, address in plan.held),
+                "status": binding.device_status(
+                    is_vfio_driver(root, driver), address in entries, request.present, address in plan.held
+                ),
                 "driver": driver,
                 "configured": address in entries,
                 "native_driver": plan.records.get(str(address), {}).get("native_driver") or plan.natives.get(address),

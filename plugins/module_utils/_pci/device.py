@@ -153,6 +153,12 @@ class Device:
     vfio_modules: tuple[str, ...] = ()
 
     @property
+    def on_vfio(self) -> bool:
+        """Whether a guest can have it: vfio-pci has it, or a variant of that for its model."""
+        # Modules are named with underscores, the drivers in them with either.
+        return self.driver == "vfio-pci" or (self.driver or "").replace("-", "_") in self.vfio_modules
+
+    @property
     def held_for_guests(self) -> bool:
         """Whether its driver gives it to guests or keeps it from everybody; variant drivers of VFIO count."""
         return self.driver is not None and is_held_for_guests(self.driver, self.vfio_modules)

@@ -102,7 +102,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     # The rule for devices that appear later binds them as soon as they do, in a boot that was made for this table.
     waits = bool(foreseen) and not _boot_was_made_for(host, target.table)
     changes = [*_device_changes(host, present, target, chosen), *_file_changes(host, target), *arguments.changes]
-    unbound = [device for device, _keys in there if device.driver != VFIO_PCI]
+    unbound = [device for device, _keys in there if not device.on_vfio]
     missed = () if changes or _images_came_later(host, target) else tuple(_missed(host, target, unbound))
     left_over = any(address not in chosen for address in _still_held(host))
     return Verdict(
@@ -276,7 +276,7 @@ def _device_changes(
             before = f"{configured[address]}" if address in configured else device.driver or nothing
             after = f"{VFIO_PCI} {_HOW[target.method]}, as {device.identity}"
             why = "another model was there when it was written" if address in configured else None
-            yield Change(f"device {address}", before, after, after_reboot=device.driver != VFIO_PCI, why=why)
+            yield Change(f"device {address}", before, after, after_reboot=not device.on_vfio, why=why)
     recorded = host.ledger.section("devices")
     for address in sorted(({*configured} | {Address.parse(text) for text in recorded}) - set(chosen)):
         before = f"{VFIO_PCI} {_HOW[present.method or OVERRIDE]}"
@@ -288,7 +288,7 @@ def _device_changes(
         else:
             native = None
             why = f"{'no device' if sitting is None else sitting.identity} is there now, it was {expected}"
-        bound = sitting is not None and sitting.driver == VFIO_PCI
+        bound = sitting is not None and sitting.on_vfio
         yield Change(f"release {address}", before, native or "its own driver", after_reboot=bound, why=why)
 
 
@@ -331,7 +331,7 @@ def _images_came_later(host: HostState, target: Target) -> bool:
 def _still_held(host: HostState) -> t.Iterator[Address]:
     """The devices that were given back for the next boots only, as long as this one holds them."""
     noted = host.facts[NAME]["taken_back"]
-    return (device.address for device in host.devices if str(device.address) in noted and device.driver == VFIO_PCI)
+    return (device.address for device in host.devices if str(device.address) in noted and device.on_vfio)
 
 
 def _boot_was_made_for(host: HostState, table: Table | None) -> bool:

@@ -37,7 +37,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.guard import VFIO_PCI
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method_rules import method_refusals
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import IDS, OVERRIDE
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.runtime import current_driver, is_vfio_driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import foreign_ids
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
     TABLE_PATH,
@@ -135,9 +135,7 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
         allow = {address: wanted.allow for address, wanted in named.items()} if request.present else None
         _check_method(root, target, around, foreign, allow)
     files = target.files if request.boot else _as_they_are(root, ledger)
-    bind = [
-        address for address in named if request.present and request.now and current_driver(root, address) != VFIO_PCI
-    ]
+    bind = [address for address in named if request.present and request.now and not _on_vfio(root, address)]
     held = {address for address in gone if _holds_ours(root, address, ours, present.table)}
     return Plan(
         target=target,
@@ -229,7 +227,7 @@ def _kept_by_this_boot(root: Root, plan: Plan) -> dict[str, dict[str, str | None
     return {
         str(address): {"native_driver": plan.natives.get(address)}
         for address in leaving
-        if str(address) not in plan.records and current_driver(root, address) == VFIO_PCI
+        if str(address) not in plan.records and _on_vfio(root, address)
     }
 
 
@@ -246,15 +244,15 @@ def drivers_after(root: Root, plan: Plan, addresses: t.Iterable[Address]) -> dic
     return drivers
 
 
-def device_status(driver: str | None, configured: bool, wanted: bool, ours: bool) -> str:
+def device_status(on_vfio: bool, configured: bool, wanted: bool, ours: bool) -> str:
     """``bound``, ``pending_reboot`` or ``not_configured``, for a device that is ``wanted`` or not.
 
     One that is not, and is on vfio-pci by somebody else's doing (not ``ours``), waits for nothing.
     """
-    on_vfio = driver == VFIO_PCI and (wanted or ours)
-    if wanted and on_vfio:
+    held = on_vfio and (wanted or ours)
+    if wanted and held:
         return BOUND
-    return PENDING_REBOOT if configured != on_vfio else NOT_CONFIGURED
+    return PENDING_REBOOT if configured != held else NOT_CONFIGURED
 
 
 def reboot_required(root: Root, plan: Plan, request: Request) -> bool:
@@ -266,11 +264,12 @@ def reboot_required(root: Root, plan: Plan, request: Request) -> bool:
     named = [wanted.address for wanted in request.devices]
     leaving = (plan.held | plan.taken_back) - {*entries, *(named if request.present else ())}
     drivers = drivers_after(root, plan, {*entries, *named, *leaving})
+    on_vfio = {address: is_vfio_driver(root, driver) for address, driver in drivers.items()}
     return (
-        any(drivers[address] == VFIO_PCI for address in leaving)
-        or any(drivers[address] != VFIO_PCI for address in entries)
+        any(on_vfio[address] for address in leaving)
+        or not all(on_vfio[address] for address in entries)
         or any(
-            device_status(drivers[address], address in entries, request.present, address in plan.held) == PENDING_REBOOT
+            device_status(on_vfio[address], address in entries, request.present, address in plan.held) == PENDING_REBOOT
             for address in named
         )
     )
@@ -286,12 +285,16 @@ def _leaving(request: Request, named: t.Collection[Address], ours: t.Collection[
     return set(ours) - set(named) if request.exclusive else set()
 
 
+def _on_vfio(root: Root, address: Address) -> bool:
+    return is_vfio_driver(root, current_driver(root, address))
+
+
 def _holds_ours(root: Root, address: Address, ours: t.Collection[Address], present: Table | None) -> bool:
     """Whether the device is on vfio-pci through us: recorded, or through an override that a boot of ours has set.
 
     A boot made with the present table, which does not name the device, has not set it.
     """
-    if current_driver(root, address) != VFIO_PCI:
+    if not _on_vfio(root, address):
         return False
     override = root.read_word(f"/sys/bus/pci/devices/{address}/driver_override")
     running = running_generation(_running(root))
@@ -331,7 +334,7 @@ def _check(
 
 def _not_now(device: Device, allow: t.Collection[str]) -> list[Refusal]:
     address = str(device.address)
-    if device.driver == VFIO_PCI:
+    if device.on_vfio:
         return []
     found = []
     if device.iommu_group is None:

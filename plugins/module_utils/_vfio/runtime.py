@@ -28,6 +28,8 @@ DEVICES = "/sys/bus/pci/devices"
 DRIVERS = "/sys/bus/pci/drivers"
 DRIVERS_PROBE = "/sys/bus/pci/drivers_probe"
 
+_CORE_USERS = "/sys/module/vfio_pci_core/holders"
+
 # By path: not every connection has it in PATH.
 MODPROBE = "/sbin/modprobe"
 
@@ -58,6 +60,15 @@ def current_driver(root: Root, address: Address) -> str | None:
     return root.link_name(f"{DEVICES}/{address}/driver")
 
 
+def is_vfio_driver(root: Root, driver: str | None) -> bool:
+    """Whether ``driver`` is vfio-pci or one of its variants for single models, which libvirt may take instead when a
+    guest starts: all of them are built on vfio_pci_core, and the kernel says who uses a module."""
+    if driver is None or driver == VFIO_PCI:
+        return driver is not None
+    module = root.link_name(f"{DRIVERS}/{driver}/module")
+    return module is not None and module in root.listdir(_CORE_USERS)
+
+
 def current_override(root: Root, address: Address) -> str | None:
     word = root.read_word(f"{DEVICES}/{address}/driver_override")
     return None if word == NO_OVERRIDE else word
@@ -80,7 +91,7 @@ class Bus:
             address: (current_driver(self._root, address), current_override(self._root, address))
             for address in addresses
         }
-        moving = [address for address in addresses if before[address][0] != VFIO_PCI]
+        moving = [address for address in addresses if not is_vfio_driver(self._root, before[address][0])]
         self._load()
         try:
             for address in addresses:
@@ -114,7 +125,7 @@ class Bus:
             for address in addresses:
                 self._override(address, None)
             for address in addresses:
-                if before[address][0] == VFIO_PCI:
+                if is_vfio_driver(self._root, before[address][0]):
                     self._unbind(address)
             for address in addresses:
                 self._find_driver(address)

@@ -714,3 +714,42 @@ def test_a_network_interface_is_kept_for_its_return(kernel: FakeKernel) -> None:
     # This host does not do it, which is said.
     assert result.warnings == (f"eth1 of {FIRST} is back without address 192.0.2.5/24: set that by hand",)
     assert Ledger.read(kernel.root).section("devices") == {}
+
+
+VARIANT = "mlx5_vfio_pci"
+
+
+def move(kernel: FakeKernel, address: str, driver: str) -> None:
+    """What somebody else does to a device, such as libvirt when a guest starts."""
+    kernel.load(driver)
+    kernel.attribute(f"/sys/bus/pci/devices/{address}/driver_override", driver)
+    kernel.attribute(f"/sys/bus/pci/drivers/{kernel.driver(address)}/unbind", address)
+    kernel.attribute("/sys/bus/pci/drivers_probe", address)
+    assert kernel.driver(address) == driver
+
+
+def guest_with_variant(kernel: FakeKernel, address: str) -> None:
+    (kernel.base / "sys/module/vfio_pci_core/holders" / VARIANT).mkdir(parents=True)
+    move(kernel, address, VARIANT)
+
+
+def test_a_device_on_a_variant_of_vfio_pci_is_bound(kernel: FakeKernel) -> None:
+    call(kernel, FIRST, timing="both")
+    guest_with_variant(kernel, FIRST)
+    kernel.writes.clear()
+    again = call(kernel, FIRST, timing="both")
+    assert (again.changed, statuses(again), kernel.writes) == (False, {FIRST: "bound"}, [])
+    assert again.data["devices"][0]["driver"] == VARIANT
+
+
+def test_a_device_on_a_variant_goes_back_to_its_own_driver(kernel: FakeKernel) -> None:
+    call(kernel, FIRST, timing="both")
+    guest_with_variant(kernel, FIRST)
+    call(kernel, FIRST, state="absent", timing="both")
+    assert kernel.driver(FIRST) == "e1000e"
+
+
+def test_another_driver_of_a_similar_name_is_no_variant(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    move(kernel, FIRST, "not_vfio_pci")
+    assert statuses(call(kernel, FIRST)) == {FIRST: "pending_reboot"}

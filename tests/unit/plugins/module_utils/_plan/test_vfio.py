@@ -219,6 +219,13 @@ def test_a_number_that_still_runs_is_not_given_out_again() -> None:
     assert verdict.apply["kernel_args"] == ["virtfleet_passthrough.generation=6"]
 
 
+def test_a_guest_that_has_it_through_a_variant_of_vfio_pci_changes_nothing() -> None:
+    variant = dataclasses.replace(BOUND, driver="mlx5_vfio_pci", vfio_modules=("mlx5_vfio_pci",))
+    assert judged(host(variant, table=TABLE, running=f"ro {ARGUMENT}"), variant).status == IN_SYNC
+    other = dataclasses.replace(variant, vfio_modules=())
+    assert judged(host(other, table=TABLE, running=f"ro {ARGUMENT}"), other).status != IN_SYNC
+
+
 def test_bound_by_hand_still_needs_the_next_boot() -> None:
     assert judged(host(BOUND, table=TABLE), BOUND).status == PENDING_REBOOT
 
