@@ -95,6 +95,7 @@ def call(
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     defaults["bootloader"] = "auto"
+    defaults["write_kernel_args"] = True
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -714,3 +715,26 @@ def test_a_network_interface_is_kept_for_its_return(kernel: FakeKernel) -> None:
     # This host does not do it, which is said.
     assert result.warnings == (f"eth1 of {FIRST} is back without address 192.0.2.5/24: set that by hand",)
     assert Ledger.read(kernel.root).section("devices") == {}
+
+
+def test_the_command_line_can_be_left_to_a_boot_on_trial(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    result = call(kernel, FIRST, TWIN, write_kernel_args=False)
+    assert result.changed
+    assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
+    assert table(kernel).startswith("generation 2\n")
+    # The default entry goes on with what it was made for.
+    ledger = Ledger.read(kernel.root)
+    assert ledger.section("kernel_args") == {"vfio": ["virtfleet_passthrough.generation=1"]}
+    assert not call(kernel, FIRST, TWIN, write_kernel_args=False).changed
+    assert call(kernel, FIRST, TWIN).changed
+
+
+def test_a_line_that_is_left_to_others_is_checked_all_the_same(kernel: FakeKernel) -> None:
+    def refuse(*_args: t.Any, **_more: t.Any) -> ArgumentsChange:
+        raise RefusedError("the line would be too long")
+
+    before = snapshot(kernel)
+    with pytest.raises(RefusedError, match="too long"):
+        call(kernel, FIRST, set_args=refuse, write_kernel_args=False)
+    assert snapshot(kernel) == before
