@@ -116,6 +116,13 @@ options:
       - Whether O(devices) is the whole list. Devices of an earlier run that are not in it are released.
     type: bool
     default: false
+  write_kernel_args:
+    description:
+      - Whether RV(kernel_args) are written into every boot entry.
+      - With V(false) they are left to the caller, for instance to M(virtfleet.passthrough.boot_trial), which boots with
+        them once before they become the default. Until then devices are not held, whatever else is written here.
+    type: bool
+    default: true
   allow:
     description:
       - Keys of refusals that are permitted for all of O(devices), see RV(refusals). Keys that belong to one device are
@@ -221,7 +228,7 @@ initramfs_stale:
   type: bool
   sample: true
 kernel_args:
-  description: What this module has on the kernel command line of every entry, nothing for some methods.
+  description: What this module wants on the kernel command line of every entry, nothing for some methods.
   returned: success
   type: list
   elements: str
@@ -264,6 +271,7 @@ def main() -> None:
             "timing": {"type": "str", "choices": ["boot", "now", "both"], "default": "boot"},
             "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
             "exclusive": {"type": "bool", "default": False},
+            "write_kernel_args": {"type": "bool", "default": True},
             "allow": {"type": "list", "elements": "str", "default": []},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },

@@ -128,6 +128,12 @@ options:
           - The Xorg driver.
         type: str
         default: modesetting
+  write_kernel_args:
+    description:
+      - Whether RV(kernel_args) are written into every boot entry. With V(false) they are left to the caller, for
+        instance to M(virtfleet.passthrough.boot_trial).
+    type: bool
+    default: true
 seealso:
   - module: virtfleet.passthrough.vfio_bind
   - module: virtfleet.passthrough.initramfs
@@ -247,6 +253,7 @@ def main() -> None:
                     "driver": {"type": "str", "default": "modesetting"},
                 },
             },
+            "write_kernel_args": {"type": "bool", "default": True},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },
         supports_check_mode=True,

@@ -77,7 +77,8 @@ def change(
         arguments = builtin_arguments(options, facts["modules"])
         line = None
         if arguments or ledger.section("kernel_args").get(OWNER):
-            line = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
+            foretold = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
+            line = foretold if module.params["write_kernel_args"] else None
         records = ledger.section("files")
         changed = (
             any(one.changed for one in changes)

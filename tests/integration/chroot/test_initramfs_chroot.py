@@ -80,7 +80,13 @@ def set_arguments(
 def vfio_bind(chroot: Chroot, state: str) -> Result:
     names = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "serial")
     device: dict[str, t.Any] = {"address": NIC, "allow": [], **dict.fromkeys(names)}
-    common: dict[str, t.Any] = {"timing": "boot", "method": "auto", "exclusive": False, "allow": []}
+    common: dict[str, t.Any] = {
+        "timing": "boot",
+        "method": "auto",
+        "exclusive": False,
+        "allow": [],
+        "write_kernel_args": True,
+    }
     common["bootloader"] = "auto"
     module: t.Any = Module(False, devices=[device], state=state, **common)
     return bind(module, chroot.run, root=chroot.root, write=chroot.attribute, set_args=set_arguments)

@@ -120,6 +120,21 @@ def test_everything_that_reads_or_writes_the_command_line_is_told_the_boot_loade
     assert [call for call in found if "kernel_arguments_bootloader" not in call.get("bootloader", "")] == []
 
 
+def test_nothing_writes_the_default_line_before_a_boot_on_trial() -> None:
+    writers = {f"virtfleet.passthrough.{name}" for name in ("vfio_bind", "vfio_options")}
+    calls = [call for role in sorted(ROLES.iterdir()) if role.name != "revert" for call in calls_of(role, writers)]
+    assert len(calls) == len(writers)
+    untried = "{{ not plan_result.reboot.trial.wanted }}"
+    assert [call for call in calls if call.get("write_kernel_args") != untried] == []
+    conditions = load("kernel_arguments", "tasks/main.yml")[0]["when"]
+    assert "not plan_result.reboot.trial.wanted" in conditions
+
+
+def calls_of(role: Path, modules: set[str]) -> Iterator[dict[str, Any]]:
+    for path in sorted(role.glob("tasks/*.yml")):
+        yield from module_calls(load(role.name, f"tasks/{path.name}"), modules)
+
+
 def test_the_role_revert_knows_every_section_of_the_ledger() -> None:
     text = (ROLES / "revert/tasks/main.yml").read_text(encoding="utf-8")
     # Directories go with the files that they were made for.

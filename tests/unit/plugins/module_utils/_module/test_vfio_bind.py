@@ -95,6 +95,7 @@ def call(
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     defaults["bootloader"] = "auto"
+    defaults["write_kernel_args"] = True
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -753,3 +754,26 @@ def test_another_driver_of_a_similar_name_is_no_variant(kernel: FakeKernel) -> N
     call(kernel, FIRST)
     move(kernel, FIRST, "not_vfio_pci")
     assert statuses(call(kernel, FIRST)) == {FIRST: "pending_reboot"}
+
+
+def test_the_command_line_can_be_left_to_a_boot_on_trial(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    result = call(kernel, FIRST, TWIN, write_kernel_args=False)
+    assert result.changed
+    assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
+    assert table(kernel).startswith("generation 2\n")
+    # The default entry goes on with what it was made for.
+    ledger = Ledger.read(kernel.root)
+    assert ledger.section("kernel_args") == {"vfio": ["virtfleet_passthrough.generation=1"]}
+    assert not call(kernel, FIRST, TWIN, write_kernel_args=False).changed
+    assert call(kernel, FIRST, TWIN).changed
+
+
+def test_a_line_that_is_left_to_others_is_checked_all_the_same(kernel: FakeKernel) -> None:
+    def refuse(*_args: t.Any, **_more: t.Any) -> ArgumentsChange:
+        raise RefusedError("the line would be too long")
+
+    before = snapshot(kernel)
+    with pytest.raises(RefusedError, match="too long"):
+        call(kernel, FIRST, set_args=refuse, write_kernel_args=False)
+    assert snapshot(kernel) == before
