@@ -129,6 +129,12 @@ options:
     type: list
     elements: str
     default: []
+  staged:
+    description:
+      - Whether to leave the kernel command line as it is, so that M(virtfleet.passthrough.boot_trial) can try it first.
+        The arguments are in RV(kernel_args).
+    type: bool
+    default: false
 seealso:
   - module: virtfleet.passthrough.initramfs
   - module: virtfleet.passthrough.kernel_cmdline
@@ -266,6 +272,7 @@ def main() -> None:
             "exclusive": {"type": "bool", "default": False},
             "allow": {"type": "list", "elements": "str", "default": []},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
+            "staged": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

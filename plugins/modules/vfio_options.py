@@ -128,6 +128,12 @@ options:
           - The Xorg driver.
         type: str
         default: modesetting
+  staged:
+    description:
+      - Whether to leave the kernel command line as it is, so that M(virtfleet.passthrough.boot_trial) can try it first.
+        The arguments are in RV(kernel_args).
+    type: bool
+    default: false
 seealso:
   - module: virtfleet.passthrough.vfio_bind
   - module: virtfleet.passthrough.initramfs
@@ -248,6 +254,7 @@ def main() -> None:
                 },
             },
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
+            "staged": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -74,6 +74,7 @@ def bind(
     """Body of ``vfio_bind``; what comes after ``run`` is there for tests."""
     root = root or Root()
     bootloader: str = module.params["bootloader"]
+    staged: bool = module.params["staged"]
     set_args = set_args or functools.partial(set_arguments, bootloader=bootloader)
     request = parse_request(module.params)
     bus = Bus(root, run, write or attribute_writer(root))
@@ -97,7 +98,7 @@ def bind(
         plan = binding.with_networks(plan, kept_settings(root, run, plan.bind))
         suspected = suspects(root, ledger) if may_be_in_images(plan.releases_files) else {}
         # Refuses here, before the first write, where the boot loader cannot take what is needed.
-        arguments = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
+        arguments = _arguments(root, run, ledger, request, plan, set_args, staged, check_mode=True)
         changed = _would_change(ledger, plan, arguments)
         notes: list[str] = []
         if changed and not module.check_mode:
@@ -107,7 +108,7 @@ def bind(
             for path, kernel in suspected.items():
                 record.suspect(ledger, path, kernel)
             notes += binding.install_files(root, ledger, plan)
-            applied = _arguments(root, run, ledger, request, plan, set_args, check_mode=False)
+            applied = _arguments(root, run, ledger, request, plan, set_args, staged, check_mode=False)
             notes += applied.warnings if applied is not None else ()
             notes += bring_back(root, run, networks, wait=root.is_live)
             plan = binding.settled(plan)
@@ -164,11 +165,12 @@ def _arguments(
     request: binding.Request,
     plan: binding.Plan,
     set_args: SetArguments,
+    staged: bool,
     check_mode: bool,
 ) -> ArgumentsChange | None:
     """``None`` where the command line is not this run's business: then no boot loader need be known either."""
     wanted = plan.target.arguments
-    if not request.boot or (not wanted and not ledger.section("kernel_args").get(OWNER)):
+    if staged or not request.boot or (not wanted and not ledger.section("kernel_args").get(OWNER)):
         return None
     return set_args(root, run, ledger, owner=OWNER, args=wanted, check_mode=check_mode)
 

@@ -76,7 +76,7 @@ def change(
         changes += [_owned.preview_release(root, ledger, path) for path in leaving]
         arguments = builtin_arguments(options, facts["modules"])
         line = None
-        if arguments or ledger.section("kernel_args").get(OWNER):
+        if not module.params["staged"] and (arguments or ledger.section("kernel_args").get(OWNER)):
             line = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
         records = ledger.section("files")
         changed = (

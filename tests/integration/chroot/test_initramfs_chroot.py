@@ -82,6 +82,7 @@ def vfio_bind(chroot: Chroot, state: str) -> Result:
     device: dict[str, t.Any] = {"address": NIC, "allow": [], **dict.fromkeys(names)}
     common: dict[str, t.Any] = {"timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     common["bootloader"] = "auto"
+    common["staged"] = False
     module: t.Any = Module(False, devices=[device], state=state, **common)
     return bind(module, chroot.run, root=chroot.root, write=chroot.attribute, set_args=set_arguments)
 

@@ -95,6 +95,7 @@ def call(
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     defaults["bootloader"] = "auto"
+    defaults["staged"] = False
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -340,6 +341,26 @@ def test_a_failed_move_writes_nothing_for_the_next_boot(kernel: FakeKernel) -> N
     assert not (kernel.base / TABLE_PATH.lstrip("/")).exists()
     assert Ledger.read(kernel.root).section("kernel_args") == {}
     assert kernel.driver(FIRST) == "e1000e"
+
+
+def _no_loader(*_arguments: t.Any, **_named: t.Any) -> ArgumentsChange:
+    raise AssertionError("the command line was touched")
+
+
+def test_staged_the_old_boot_entry_stays_one_that_nothing_of_ours_acts_in(kernel: FakeKernel) -> None:
+    for check in (True, False):
+        result = call(kernel, FIRST, staged=True, set_args=_no_loader, check=check)
+        assert result.changed
+        assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=1"]
+        assert Ledger.read(kernel.root).section("kernel_args") == {}
+    assert "generation 1" in table(kernel)
+    assert not call(kernel, FIRST, staged=True, set_args=_no_loader).changed
+    # What is missing for the boot on trial is the line, and the plan hands it on.
+    verdict = judged(kernel, FIRST)
+    assert (verdict.status, verdict.apply["kernel_args"]) == ("drift", ["virtfleet_passthrough.generation=1"])
+    # Where no trial is made after all.
+    assert call(kernel, FIRST).changed
+    assert judged(kernel, FIRST).status == "pending_reboot"
 
 
 def read(kernel: FakeKernel, method: str) -> HostState:

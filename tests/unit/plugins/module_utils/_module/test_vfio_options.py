@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "resize_now": False,
     "xorg_host_gpu": None,
     "bootloader": "auto",
+    "staged": False,
 }
 BAR: dict[str, Any] = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
 
@@ -188,3 +189,10 @@ def test_what_no_boot_began_with_is_taken_back_at_once(kernel: FakeKernel) -> No
     kernel.write("/proc/stat", "cpu 1\nbtime 1\n")
     run(kernel, **BAR)
     assert not run(kernel, state="absent").data["reboot_required"]
+
+
+def test_staged_no_boot_loader_is_asked(kernel: FakeKernel) -> None:
+    kernel.write("/lib/modules/6.12.0-test/modules.builtin", "kernel/arch/x86/kvm/kvm.ko\n")
+    kernel.write("/lib/modules/6.12.0-test/modules.builtin.modinfo", "kvm.parm=ignore_msrs:bool\0")
+    done = run(kernel, ignore_msrs=True, staged=True, bootloader="proxmox-boot-tool")
+    assert done.data["kernel_args"] == ["kvm.ignore_msrs=1"]
