@@ -186,12 +186,12 @@ def _parse_os_release(text: str) -> dict[str, str]:
 
 
 def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
-    for option in (read_boot_next(root), read_boot_current(root)):
-        direct = ((option.image or option.path) or "").lower() if option is not None else ""
-        for item in items:
-            # Without a menu in between, the firmware starts what it is told to once, else the same image again.
-            if direct and item.image is not None and item.path.lower().endswith(direct):
-                return item
+    # Without a menu in between, the firmware starts what it is told to once, else the same image again.
+    option = read_boot_next(root) or read_boot_current(root)
+    direct = (option.image or option.path or "").lower() if option is not None else ""
+    for item in items:
+        if direct and item.image is not None and item.path.lower().endswith(direct):
+            return item
     configured = _loader_conf(root)
     patterns = (
         (loader_variable(root, "LoaderEntryOneShot"), True),
