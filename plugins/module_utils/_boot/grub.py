@@ -102,7 +102,9 @@ class GrubTrial(TrialLoader):
         source = default_entry(menu)
         entry = next((entry for entry in to_entries(menu) if entry.default), None)
         if source is None or entry is None:
-            raise HostStateError(f"{self._configuration} has no entry that boots a Linux kernel")
+            raise HostStateError(
+                f"{self._configuration} has no entry that boots a Linux kernel, or its default is another system"
+            )
         if not entry.takes_arguments:
             raise HostStateError(
                 f"what boots next is '{entry.title}', which is for recovery or was not made for this system's kernels: "

@@ -37,6 +37,10 @@ _PART = re.compile(r"(?m)^[ \t]*### (BEGIN|END) (\S+) ###[ \t\r]*$")
 _EMPTY_VARIABLES = frozenset({"${extra_cmdline}"})
 _LINUX_GENERATORS = re.compile(r"\d+_linux(_zfs)?")
 
+# What Ubuntu's 10_linux ends the line with of a first try without an initramfs (GRUB_FORCE_PARTUUID); the command
+# "initrdfail" notes that the try is under way.
+_WITHOUT_INITRD = ("panic=-1",)
+
 ENVIRONMENT_HEADER = "# GRUB Environment Block"
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -53,6 +57,7 @@ class MenuEntry:
     """An entry with every way GRUB can name it: ids, titles and positions joined by ``>`` through submenus.
 
     ``body`` are its commands as words with their quotes; empty for an entry that the command ``blscfg`` makes.
+    ``tail`` is how many arguments the generator puts behind all that it is given, ``None`` where it does not.
     """
 
     names: frozenset[str]
@@ -63,6 +68,7 @@ class MenuEntry:
     managed: bool
     rescue: bool = False
     body: tuple[tuple[str, ...], ...] = ()
+    tail: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +133,8 @@ class _OpenEntry:
     def close(self, managed: bool) -> MenuEntry:
         found = self.loads if "kernel_path" in self.loads else self.mentions
         args = found.get("args", ())
+        rescue = self.recovery or bool(RESCUE_ARGUMENTS.intersection(args))
+        first_try = not rescue and args[-1:] == _WITHOUT_INITRD and ("initrdfail",) in self.body
         return MenuEntry(
             self.names,
             self.title,
@@ -134,8 +142,9 @@ class _OpenEntry:
             args,
             found.get("initrd"),
             managed=managed,
-            rescue=self.recovery or bool(RESCUE_ARGUMENTS.intersection(args)),
+            rescue=rescue,
             body=tuple(self.body),
+            tail=len(_WITHOUT_INITRD) if first_try else None,
         )
 
 
@@ -309,6 +318,7 @@ def to_entries(menu: GrubMenu) -> tuple[Entry, ...]:
             rescue=entry.rescue,
             managed=entry.managed,
             initrd=entry.initrd,
+            shared_tail=entry.tail,
         )
         for entry in linux
     )

@@ -118,14 +118,16 @@ def _root_argument(args: t.Sequence[str]) -> tuple[str, str] | None:
 
 def _type1_items(root: Root, point: str, machine: _Machine) -> t.Iterator[MenuItem]:
     directory, names = boot_partition.listdir_no_case(root, point, boot_partition.ENTRIES)
-    for name in filter(is_entry_file, names):
-        data = root.read_bytes(f"{directory}/{name}")
-        if data is None:
+    read = ((name, root.read_bytes(f"{directory}/{name}")) for name in names if is_entry_file(name))
+    sources = [BlsEntry(name, data) for name, data in read if data is not None]
+    programs = {source.file_name: source.linux or source.first("uki") or source.first("efi") for source in sources}
+    there = {path for path in programs.values() if path and _is_there(root, point, path)}
+    for source in sources:
+        program = programs[source.file_name]
+        # The menu leaves out what it cannot load; a captured tree may have been left without any kernel.
+        if program is None or (there and program not in there):
             continue
-        source = BlsEntry(name, data)
-        program = source.linux or source.first("uki") or source.first("efi")
-        if program is None:
-            continue
+        name = source.file_name
         args = tuple(source.options)
         rescue = _RESCUE_NAME in source.identifier or not RESCUE_ARGUMENTS.isdisjoint(args)
         entry = Entry(
@@ -137,6 +139,12 @@ def _type1_items(root: Root, point: str, machine: _Machine) -> t.Iterator[MenuIt
             initrd=source.initrds[-1] if source.initrds else None,
         )
         yield MenuItem(point, f"{directory}/{name}", source, entry)
+
+
+def _is_there(root: Root, point: str, path: str) -> bool:
+    directory, _slash, name = path.replace("\\", "/").strip("/").rpartition("/")
+    names = boot_partition.listdir_no_case(root, point, directory)[1] if directory else root.listdir(point)
+    return name.lower() in (other.lower() for other in names)
 
 
 def _type1_kernel(source: BlsEntry, program: str) -> str:
@@ -186,12 +194,12 @@ def _parse_os_release(text: str) -> dict[str, str]:
 
 
 def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
-    for option in (read_boot_next(root), read_boot_current(root)):
-        direct = ((option.image or option.path) or "").lower() if option is not None else ""
-        for item in items:
-            # Without a menu in between, the firmware starts what it is told to once, else the same image again.
-            if direct and item.image is not None and item.path.lower().endswith(direct):
-                return item
+    # Without a menu in between, the firmware starts what it is told to once, else the same image again.
+    option = read_boot_next(root) or read_boot_current(root)
+    direct = (option.image or option.path or "").lower() if option is not None else ""
+    for item in items:
+        if direct and item.image is not None and item.path.lower().endswith(direct):
+            return item
     configured = _loader_conf(root)
     patterns = (
         (loader_variable(root, "LoaderEntryOneShot"), True),

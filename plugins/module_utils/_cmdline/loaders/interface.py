@@ -24,8 +24,8 @@ class Entry:
 
     ``managed`` entries are those that the distribution makes for its kernels; a memory test, another system or
     an entry that a person wrote is listed and left alone. ``shared_tail`` is how many tokens somebody else always
-    puts behind the others: a tool that gives a rescue entry the very arguments of the others and its own behind
-    them, or addons of a unified image. ``None`` where nobody does.
+    puts behind the others: a tool that gives an entry the very arguments of the others and its own behind them,
+    or addons of a unified image. ``None`` where nobody does.
     """
 
     kernel: str

@@ -221,16 +221,15 @@ def _partitions(root: Root) -> list[str]:
 
 def _kernels(root: Root) -> list[str]:
     """Releases in ``/boot`` with their initramfs, newest first; the tool skips a kernel without one, and takes those
-    of others only where it is told to, or while they run."""
+    of others only where it is told to, or while they run. A captured tree may have none of these large files."""
     told = {running_release(root), *(root.read_text(_MANUAL) or "").split(), *map(root.read_word, _PINS)}
     names = root.listdir("/boot")
-    releases = [name[len(_KERNEL) :] for name in names if name.startswith(_KERNEL)]
-    complete = [
-        release
-        for release in releases
-        if f"initrd.img-{release}" in names and (release.endswith(_OWN_KERNEL) or release in told)
-    ]
-    return sorted(complete, key=functools.cmp_to_key(compare_versions), reverse=True)
+    present = [name[len(_KERNEL) :] for name in names if name.startswith(_KERNEL)]
+    complete = [release for release in present if f"initrd.img-{release}" in names]
+    if not complete and not root.is_live:
+        complete = present or root.listdir("/usr/lib/modules") or root.listdir("/lib/modules")
+    taken = [release for release in complete if release.endswith(_OWN_KERNEL) or release in told]
+    return sorted(taken, key=functools.cmp_to_key(compare_versions), reverse=True)
 
 
 def detect(root: Root, looked_for: list[str]) -> ProxmoxBootToolLoader | Unsupported | None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,28 @@ def test_arguments_go_behind_those_that_tuned_keeps_in_a_variable(tmp_path: Path
     assert "mitigations=off $tuned_params intel_iommu=on" in host.configuration.read_text()
     host.set("iommu")
     assert host.lines()[0].endswith("mitigations=off isolcpus=2-3 nohz_full=2-3")
+
+
+def test_what_the_generator_puts_behind_all_arguments_stays_there(tmp_path: Path) -> None:
+    """Ubuntu's cloud images, which try without an initramfs first."""
+    host = GrubHost(tmp_path)
+    generate = host.generate
+
+    def two_tries() -> str:
+        line = re.compile(r"(?m)^(\t)(linux\t.*)$")
+        tries = r"\1if [ \"${initrdfail}\" = 1 ]; then\n\1  \2\n\1else\n\1  \2 panic=-1\n\1fi\n\1initrdfail"
+        return line.sub(tries, generate())
+
+    host.generate = two_tries  # type: ignore[method-assign]
+    host.configuration.chmod(0o644)
+    host.configuration.write_text(host.generate())
+    before = host.lines()
+    assert before[0].endswith("mitigations=off panic=-1")
+    host.set("iommu", "intel_iommu=on")
+    assert host.lines()[0].endswith("mitigations=off intel_iommu=on panic=-1")
+    host.set("iommu", "intel_iommu=on", "iommu=pt")
+    host.set("iommu")
+    assert host.lines() == before
 
 
 def test_a_file_that_sources_itself_ends(tmp_path: Path) -> None:

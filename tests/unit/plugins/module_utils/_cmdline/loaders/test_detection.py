@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -157,6 +158,23 @@ def test_a_recorded_tree_of_ubuntu_with_a_kernel_chosen_in_a_submenu() -> None:
         (older, True, False),
     ]
     assert state["next_boot"][-3:] == ["quiet", "splash", "$vt_handoff"]
+
+
+def test_a_recorded_cloud_image_that_boots_without_an_initramfs_first(tmp_path: Path) -> None:
+    """GRUB_FORCE_PARTUUID: each entry has a line for the first try and one for after it has failed."""
+    shutil.copytree(RECORDED / "grub/ubuntu-22.04-cloud", tmp_path, dirs_exist_ok=True)
+    state = read_boot_state(Root(str(tmp_path)), Ledger())
+    assert (state["bootloader"], state["reboot_required"], state["obstacle"]) == ("grub", False, None)
+    assert [(entry["rescue"], entry["default"], entry["initrd"] is None) for entry in state["entries"]] == [
+        (False, True, True),
+        (False, False, True),
+        (True, False, False),
+        (False, False, True),
+        (True, False, False),
+    ]
+    assert state["next_boot"][-1] == "panic=-1"
+    (tmp_path / "boot/grub/grubenv").write_text("# GRUB Environment Block\ninitrdfail=1\n####")
+    assert [part["parameter"] for part in read_boot_state(Root(str(tmp_path)), Ledger())["differs"]] == ["panic"]
 
 
 def test_what_grub_keeps_outside_of_every_file_is_refused(tmp_path: Path) -> None:

@@ -222,6 +222,21 @@ def test_a_kernel_of_others_is_not_copied_unless_it_is_asked_for(host: ProxmoxHo
 
 
 @on(PVE_7)
+def test_a_captured_tree_without_the_large_files(host: ProxmoxHost) -> None:
+    """Support archives leave kernels and images out."""
+    for image in (host.base / "boot").glob("initrd.img-*"):
+        image.unlink()
+    assert [entry["kernel"] for entry in host.entries()] == ["5.15.131-2-pve", "5.15.108-1-pve", "5.4.0-1-pve"]
+    for kernel in (host.base / "boot").glob("vmlinuz-*"):
+        kernel.unlink()
+    assert host.state()["bootloader"] is None
+    for release in ("5.15.108-1-pve", "5.15.131-2-pve", "6.1.0-40-amd64"):
+        (host.base / f"usr/lib/modules/{release}").mkdir(parents=True)
+    assert [entry["kernel"] for entry in host.entries()] == ["5.15.131-2-pve", "5.15.108-1-pve"]
+    assert host.next_kernel() == "5.15.131-2-pve"
+
+
+@on(PVE_7)
 def test_the_title_is_that_of_the_product(host: ProxmoxHost) -> None:
     (host.base / "usr/share/doc/proxmox-backup").mkdir(parents=True)
     assert {entry["title"].partition(" (")[0] for entry in host.entries()} == {"Proxmox Backup Server"}

@@ -193,6 +193,19 @@ def test_what_boots_next(tmp_path: Path, variables: dict[str, str], configuratio
     assert [entry["title"] for entry in tree.entries() if entry["default"]] == [title]
 
 
+@on(DEBIAN)
+def test_an_entry_whose_kernel_was_removed_is_not_in_the_menu(tree: BootTree) -> None:
+    """systemd-boot leaves out what it cannot open; where no kernel was captured, all count."""
+    both = ["6.12.43+deb13-amd64", "6.12.41+deb13-amd64"]
+    assert [entry["kernel"] for entry in tree.entries()] == both
+    machine = (tree.base / "etc/machine-id").read_text().strip()
+    kernel = tree.base / f"boot/efi/{machine.upper()}/{both[1]}/LINUX"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text("")
+    assert [entry["kernel"] for entry in tree.entries()] == both[1:]
+    assert tree.next_kernel() == both[1]
+
+
 @on(ARCH)
 def test_another_system_that_the_loader_found_by_itself_may_boot_next(tree: BootTree) -> None:
     (tree.base / "boot/loader/loader.conf").write_text("default auto-windows\n")
