@@ -16,10 +16,11 @@ from lab.binding.evidence import LIST_DRIVERS, VFIO_PCI, differing, drivers, hol
 from lab.demo.steps import Playbooks, check_idempotence
 from lab.errors import LabError
 from lab.machine import Host
-from lab.paths import HERE
+from lab.paths import HERE, host_state
+from lab.stall import resetting_once
 from lab.steps import StepFailedError, differences, manifest, step
 
-TOPOLOGY = "binding"
+NAME = TOPOLOGY = "binding"
 CHANGED = "binding_changed"
 NIC, DRIVE = "0000:01:00.0", "0000:05:00.0"
 BRIDGE = "0000:03:00.0"
@@ -75,7 +76,7 @@ def main() -> int:
         with step("0", f"host image {options.flavour}, QEMU", "1 s, or 2 to 5 minutes where they have to be made"):
             golden.ensure(options.flavour)
             emulator.ensure(topology.load(TOPOLOGY).qemu)
-        with machine.running("binding", TOPOLOGY, options.flavour) as host:
+        with resetting_once(host_state(NAME)), machine.running(NAME, TOPOLOGY, options.flavour) as host:
             demonstrate(host)
     except (StepFailedError, LabError) as error:
         print(f"\nBINDING FAILED at {error}", file=sys.stderr)
