@@ -62,6 +62,10 @@ fuzz-power: setup ## Power cuts in the middle of a converge: does the host come 
 benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios (some minutes; ARGS=--runs=1)
 	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)
 
+.PHONY: lab-trials
+lab-trials: setup ## Boots on trial that fail and come back, and one that stays (FLAVOUR=debian12 CASE=panic)
+	@$(WITH_VENV) python -m lab.trials $(addprefix --flavour ,$(FLAVOUR)) $(addprefix --case ,$(CASE))
+
 .PHONY: lab-image
 lab-image: setup ## Build the lab's host images, cached by the hash of its recipe (some minutes)
 	@$(WITH_VENV) python -m lab build $(FLAVOUR)

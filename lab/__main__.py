@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from lab import console, image, machine, recipe, topology
+from lab import console, golden, machine, recipe, topology
 from lab.errors import LabError
 
 
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(options: argparse.Namespace) -> int:
     for flavour in options.flavours or recipe.flavours():
-        print(image.ensure(flavour))
+        print(golden.ensure(flavour))
     return 0
 
 

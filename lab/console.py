@@ -2,12 +2,19 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The console log as a person can read it."""
+"""The serial console: its log as a person can read it, and its keyboard."""
 
 from __future__ import annotations
 
 import re
+import time
+from contextlib import suppress
 from pathlib import Path
+
+from lab.sockets import connected
+
+KEYBOARD = "console.sock"
+_TYPING = 5.0
 
 _PLACE = re.compile(r"\x1b\[[0-9;]*[Hf]")
 _ESCAPE = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>cM78])")
@@ -38,3 +45,15 @@ def last_line(path: Path) -> str:
     except FileNotFoundError:
         return ""
     return tail.rpartition("\n")[2].strip()[:100]
+
+
+def type_line(directory: Path, text: str) -> None:
+    """Type on the console of the host with this directory; OSError when its QEMU does not take it."""
+    with connected(directory, KEYBOARD, 10) as keyboard:
+        keyboard.sendall(f"{text}\n".encode())
+        # Its serial port takes a few characters at a time, and what it has not taken goes with the connection.
+        keyboard.settimeout(1)
+        begun = time.monotonic()
+        with suppress(TimeoutError):
+            while time.monotonic() - begun < _TYPING and keyboard.recv(4096):
+                pass

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import console, emulator, image, monitor, topology
+from lab import console, emulator, golden, monitor, topology
 from lab.emulator import Emulator
 from lab.errors import LabError
 from lab.keys import keys
@@ -182,8 +182,8 @@ def _write_ssh_files(host: Host) -> None:
 
 def start(name: str, topology_name: str, flavour: str, ssh_port: int = 0, *, recorded: bool = False) -> Host:
     """Start a fresh host; whatever an earlier one of this name has left behind goes."""
-    golden = image.ensure(flavour)
-    host = Host(name, topology_name, flavour, str(golden), str(uuid.uuid4()), ssh_port, recorded=recorded)
+    base = golden.ensure(flavour)
+    host = Host(name, topology_name, flavour, str(base), str(uuid.uuid4()), ssh_port, recorded=recorded)
     return _start(host, _firmware(VARIABLES))
 
 
@@ -275,6 +275,7 @@ def _launch(host: Host, wanted: topology.Topology, qemu: Emulator) -> Host:
             firmware=str(_firmware(FIRMWARE)),
             variables="firmware.fd",
             console="console.log",
+            keyboard=console.KEYBOARD,
             monitor=monitor.NAME,
             ssh_port=port,
             write_log=host.write_log.name if host.recorded else "",

@@ -7,32 +7,24 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
+
+from lab.sockets import connected
 
 NAME = "qmp.sock"
 
 
 def ask(directory: Path, command: str, limit: float = 10) -> object:
     """Execute one command; OSError when nobody answers in time."""
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(limit)
-            # A socket's path is limited to 107 bytes; a checkout may lie deeper than that.
-            connection.connect(f"/proc/self/fd/{descriptor}/{NAME}")
-            with connection.makefile("rw", encoding="utf-8") as stream:
-                stream.readline()
-                answer: object = None
-                for word in ("qmp_capabilities", command):
-                    stream.write(json.dumps({"execute": word}) + "\n")
-                    stream.flush()
-                    answer = _answer(stream.readline)
-                return answer
-    finally:
-        os.close(descriptor)
+    with connected(directory, NAME, limit) as connection, connection.makefile("rw", encoding="utf-8") as stream:
+        stream.readline()
+        answer: object = None
+        for word in ("qmp_capabilities", command):
+            stream.write(json.dumps({"execute": word}) + "\n")
+            stream.flush()
+            answer = _answer(stream.readline)
+        return answer
 
 
 def _answer(readline: Callable[[], str]) -> object:

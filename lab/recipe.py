@@ -32,6 +32,7 @@ _KEYS = {
     "disabled_units",
     "unused_hooks",
     "finish",
+    "encrypted_root",
 }
 
 
@@ -47,6 +48,7 @@ class Recipe:
     disabled_units: tuple[str, ...]
     unused_hooks: tuple[str, ...]
     finish: tuple[str, ...]
+    encrypted_root: bool
     disk_bytes: int
     esp_bytes: int
     mirror: str
@@ -96,6 +98,8 @@ def load(flavour: str, public_keys: str) -> Recipe:
     for key in ("packages", "masked_units", "disabled_units", "unused_hooks", "finish"):
         merged[key] = [*_strings(common, key), *_strings(own, key)]
     overlays, finish = tuple(_strings(merged, "overlays")), tuple(_strings(merged, "finish"))
+    encrypted = merged.get("encrypted_root", False) is True
+    builders = ("image.py", *(("encrypted_image.py",) if encrypted else ()))
     mirror, security = mirrors()
     return Recipe(
         flavour=flavour,
@@ -106,11 +110,12 @@ def load(flavour: str, public_keys: str) -> Recipe:
         disabled_units=tuple(_strings(merged, "disabled_units")),
         unused_hooks=tuple(_strings(merged, "unused_hooks")),
         finish=finish,
+        encrypted_root=encrypted,
         disk_bytes=_bytes(str(merged["disk_size"])),
         esp_bytes=_bytes(str(merged["esp_size"])),
         mirror=mirror,
         security_mirror=security,
-        digest=_digest(flavour, overlays, finish, public_keys),
+        digest=_digest(flavour, overlays, finish, builders, public_keys),
     )
 
 
@@ -155,14 +160,17 @@ def _files(base: Path) -> list[Path]:
     return sorted(path for path in base.rglob("*") if path.is_file())
 
 
-def _digest(flavour: str, overlays: tuple[str, ...], finish: tuple[str, ...], public_keys: str) -> str:
+def _digest(
+    flavour: str, overlays: tuple[str, ...], finish: tuple[str, ...], builders: tuple[str, ...], public_keys: str
+) -> str:
     # The mirror is left out on purpose: another mirror of the same archive, the same image.
     inputs = [IMAGES / "common.yml", IMAGES / f"{flavour}.yml", *fetch_scripts(), *map(_finish_script, finish)]
     for overlay in (*overlays, "guest"):
         inputs += _files(IMAGES / "files" / overlay)
     total = hashlib.sha256(public_keys.encode())
-    # The builder's meaning, not its text: comments and layout make no other image.
-    total.update(ast.dump(ast.parse((HERE / "image.py").read_text(encoding="utf-8"))).encode())
+    for builder in builders:
+        # Its meaning, not its text: comments and layout make no other image.
+        total.update(ast.dump(ast.parse((HERE / builder).read_text(encoding="utf-8"))).encode())
     for path in inputs:
         executable = "x" if path.stat().st_mode & 0o100 else "-"
         name = path.relative_to(HERE).as_posix()

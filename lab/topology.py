@@ -96,6 +96,7 @@ class Topology:
     iommu: str = "intel"
     qemu: str = emulator.OWN
     watchdog: Watchdog | None = None
+    bmc: bool = False
     devices: tuple[Device, ...] = ()
 
     def walk(self) -> Iterator[Device]:
@@ -118,6 +119,7 @@ class Run:
     firmware: str
     variables: str
     console: str
+    keyboard: str
     monitor: str
     ssh_port: int
     management_mac: str = "52:54:00:1a:b0:01"
@@ -145,7 +147,9 @@ def load(name: str, directory: Path = TOPOLOGIES) -> Topology:
 
 def parse(name: str, data: object) -> Topology:
     """Check and read a topology; everything that is wrong is named."""
-    top = _mapping(name, data, ("description", "memory", "cpus", "nodes", "iommu", "qemu", "watchdog", "devices"))
+    top = _mapping(
+        name, data, ("description", "memory", "cpus", "nodes", "iommu", "qemu", "watchdog", "bmc", "devices")
+    )
     for key in ("description", "memory", "cpus"):
         if key not in top:
             raise LabError(f"topology {name}: {key} is missing")
@@ -167,6 +171,7 @@ def parse(name: str, data: object) -> Topology:
         iommu=_one_of(f"{name}: iommu", top.get("iommu", "intel"), IOMMUS),
         qemu=_one_of(f"{name}: qemu", top.get("qemu", emulator.OWN), emulator.CHOICES),
         watchdog=_watchdog(f"{name}: watchdog", top["watchdog"]) if "watchdog" in top else None,
+        bmc=_flag(f"{name}: bmc", top.get("bmc", False)),
         devices=devices,
     )
     for what, found in (
@@ -248,6 +253,12 @@ def _check_nodes(name: str, nodes: Sequence[Node], memory: int, cpus: Cpus) -> N
         raise LabError(f"topology {name}: the nodes must hold each of CPUs 0-{cpus.count - 1} once")
 
 
+def _flag(where: str, data: object) -> bool:
+    if not isinstance(data, bool):
+        raise LabError(f"topology {where}: must be true or false")
+    return data
+
+
 def _watchdog(where: str, data: object) -> Watchdog:
     given = _mapping(where, data, ("model", "address", "action"))
     return Watchdog(
@@ -316,13 +327,19 @@ def arguments(topology: Topology, run: Run) -> list[str]:
         *_iommu(topology),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_escape(run.firmware)}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={_escape(run.variables)}"),
-        *("-chardev", f"file,id=console,path={_escape(run.console)},append=on"),
+        *("-chardev", _console(run)),
         *("-serial", "chardev:console"),
         *("-qmp", f"unix:{_escape(run.monitor)},server=on,wait=off"),
         *_own_devices(run),
         *_watchdog_arguments(topology),
         *_pci_devices(topology),
     ]
+
+
+def _console(run: Run) -> str:
+    # Who connects can type; what the host says is logged in any case.
+    log = f"logfile={_escape(run.console)},logappend=on"
+    return f"socket,id=console,path={_escape(run.keyboard)},server=on,wait=off,{log}"
 
 
 def _escape(path: str) -> str:
@@ -381,10 +398,11 @@ def _root_drive(run: Run) -> str:
 
 def _watchdog_arguments(topology: Topology) -> list[str]:
     watchdog = topology.watchdog
+    controller = ["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"] if topology.bmc else []
     if watchdog is None:
-        return []
+        return controller
     device = f"{watchdog.model},id=watchdog,bus=pcie.0,addr={watchdog.address}"
-    return ["-device", device, "-action", f"watchdog={watchdog.action}"]
+    return [*controller, "-device", device, "-action", f"watchdog={watchdog.action}"]
 
 
 def _pci_devices(topology: Topology) -> list[str]:

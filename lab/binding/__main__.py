@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 
-from lab import emulator, image, machine, topology
+from lab import emulator, golden, machine, topology
 from lab.binding.evidence import LIST_DRIVERS, VFIO_PCI, differing, drivers, holding_faults, lines_of
 from lab.demo.steps import Playbooks, check_idempotence
 from lab.errors import LabError
@@ -73,7 +73,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     try:
         with step("0", f"host image {options.flavour}, QEMU", "1 s, or 2 to 5 minutes where they have to be made"):
-            image.ensure(options.flavour)
+            golden.ensure(options.flavour)
             emulator.ensure(topology.load(TOPOLOGY).qemu)
         with machine.running("binding", TOPOLOGY, options.flavour) as host:
             demonstrate(host)

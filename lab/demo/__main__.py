@@ -10,7 +10,7 @@ import argparse
 import signal
 import sys
 
-from lab import image, machine
+from lab import golden, machine
 from lab.demo.steps import Playbooks, check_idempotence, driver_of, guest_devices
 from lab.errors import LabError
 from lab.machine import Host
@@ -28,7 +28,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     try:
         with step("0", f"host image {options.flavour}", "1 s, or 2 to 4 minutes where it has to be built"):
-            image.ensure(options.flavour)
+            golden.ensure(options.flavour)
         with machine.running("demo", "demo", options.flavour) as host:
             demonstrate(host)
     except (StepFailedError, LabError) as error:

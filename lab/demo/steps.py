@@ -54,16 +54,17 @@ class Playbooks:
         link.symlink_to(self.group_vars)
         return directory
 
-    def attempt(self, playbook: str) -> tuple[int, str]:
+    def attempt(self, playbook: str, limit: float = 900, **variables: object) -> tuple[int, str]:
         """Run one that may fail: its status, and all that it said."""
         done = subprocess.run(
-            self._command(playbook),
+            [*self._command(playbook), *(["-e", json.dumps(variables)] if variables else [])],
             cwd=REPOSITORY,
-            env=_environment(self._report(playbook)),
+            env=environment(self._report(playbook)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=limit,
             check=False,
         )
         return done.returncode, done.stdout
@@ -85,7 +86,7 @@ class Playbooks:
         command = self._command(playbook)
         if variables:
             command += ["-e", json.dumps(variables)]
-        done = subprocess.run(command, cwd=REPOSITORY, env=_environment(report), stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment(report), stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0 or not report.exists():
             raise StepFailedError(
                 f"{playbook}.yml ended with status {done.returncode}; the console's log: {self.host.console_log}"
@@ -95,7 +96,8 @@ class Playbooks:
         return Report(host["changed"], data["changed_tasks"], host["module_runs"])
 
 
-def _environment(report: Path) -> Mapping[str, str]:
+def environment(report: Path) -> Mapping[str, str]:
+    """What a playbook run is started with, so that it leaves a ``report``."""
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab import image, machine
+from lab import golden, machine
 from lab.errors import LabError
 from lab.loaders import expected, grub_cfg
 from lab.loaders.host import (
@@ -70,7 +70,7 @@ def main() -> int:
     for flavour in options.flavours or LOADERS:
         begun = time.monotonic()
         try:
-            image.ensure(flavour)
+            golden.ensure(flavour)
             with machine.running("loaders", "plain", flavour) as host:
                 Proof(host, LOADERS[flavour]).run()
         except (StepFailedError, LabError) as error:

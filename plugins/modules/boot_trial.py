@@ -35,8 +35,10 @@ options:
       - V(committed) makes the running trial the default. It writes O(owners) for every kernel, gives the very images
         that were named in O(images) the names that their kernels boot from, and takes the trial's entry away. It is
         refused where no trial runs, or where a kernel, an image or an entry was changed since it was armed.
-      - V(rolled_back), or V(absent), takes an armed, running or failed trial away without a trace. A running one goes
-        on until the next reboot, without its deadline.
+      - V(rolled_back) takes an armed, running or failed trial away without a trace. A running one goes on until the
+        next reboot, without its deadline.
+      - V(absent) does the same, and takes away the files that put the start of a hardware watchdog into images. Build
+        these anew afterwards with M(virtfleet.passthrough.initramfs).
     type: str
     choices: [status, armed, committed, rolled_back, absent]
     default: status
@@ -56,7 +58,8 @@ options:
     type: dict
   deadline:
     description:
-      - Seconds from the start of the kernel after which a trial that nobody has committed reboots. At least 60.
+      - Seconds from the start of the kernel after which a trial that nobody has committed is over. At least 60.
+      - User space reboots 15 seconds earlier. What comes then, where there is one, is the hardware watchdog.
     type: int
     default: 900
   panic:
@@ -66,9 +69,12 @@ options:
     default: 15
   watchdog:
     description:
-      - The hardware watchdog that the initramfs on trial starts, 60 seconds longer than O(deadline).
+      - The hardware watchdog that the initramfs on trial starts. It resets the machine when O(deadline) has passed.
       - V(auto) takes one that is there and that the image can start, if any. V(off) takes none. A name is refused
         where that one cannot be used.
+      - V(auto) also uses the watchdog of a baseboard management controller (C(ipmi_si)), which covers the firmware, the
+        boot loader and the kernel before it has an initramfs as well. It is started when the machine shuts down for
+        the trial, and stopped by a commit and in every other boot.
     type: str
     choices: [auto, "off", i6300esb, iTCO_wdt]
     default: auto
@@ -140,7 +146,7 @@ arguments:
   elements: str
   sample: [root=/dev/vda2, ro, intel_iommu=on, virtfleet_passthrough.trial=0b7f4c21d9ae, panic=15]
 deadline:
-  description: Seconds from the start of the kernel until a trial that nobody has committed reboots.
+  description: Seconds from the start of the kernel after which a trial that nobody has committed is over.
   returned: success
   type: int
   sample: 900
@@ -149,6 +155,12 @@ watchdog:
   returned: success
   type: str
   sample: i6300esb
+bmc_watchdog:
+  description:
+    - Whether the watchdog of a baseboard management controller is started as the last act of the shutdown into the
+      trial. It runs ten minutes longer than O(deadline), which the firmware may take.
+  returned: success
+  type: bool
 not_covered:
   description: From what the machine would not come back by itself.
   returned: success

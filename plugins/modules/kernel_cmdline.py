@@ -108,7 +108,7 @@ running:
   elements: str
   sample: [BOOT_IMAGE=/boot/vmlinuz-6.1.0-40-amd64, root=/dev/vda2, ro, quiet]
 next_boot:
-  description: The tokens of the entry that boots next.
+  description: The tokens of the entry that boots next; empty where that is another operating system.
   returned: success
   type: list
   elements: str

@@ -111,6 +111,13 @@ options:
     type: str
     choices: [auto, override, ids, driverctl]
     default: auto
+  boot_entries:
+    description:
+      - Whether what is needed on the kernel command line is put into the boot entries as well. V(false) leaves that to
+        a boot on trial, whose commit does it (M(virtfleet.passthrough.boot_trial)). Until then the entries stay as they
+        are, and what was written does nothing in a boot from them.
+    type: bool
+    default: true
   exclusive:
     description:
       - Whether O(devices) is the whole list. Devices of an earlier run that are not in it are released.
@@ -263,6 +270,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "timing": {"type": "str", "choices": ["boot", "now", "both"], "default": "boot"},
             "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
+            "boot_entries": {"type": "bool", "default": True},
             "exclusive": {"type": "bool", "default": False},
             "allow": {"type": "list", "elements": "str", "default": []},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},

@@ -33,6 +33,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  boot_entries:
+    description:
+      - Whether what is needed on the kernel command line is put into the boot entries as well. V(false) leaves that to
+        a boot on trial, whose commit does it (M(virtfleet.passthrough.boot_trial)).
+    type: bool
+    default: true
   disable_vga:
     description:
       - C(vfio-pci disable_vga=1), guests get no access to the legacy VGA ranges of a display. For guests with UEFI.
@@ -247,6 +253,7 @@ def main() -> None:
                     "driver": {"type": "str", "default": "modesetting"},
                 },
             },
+            "boot_entries": {"type": "bool", "default": True},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },
         supports_check_mode=True,

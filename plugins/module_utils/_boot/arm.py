@@ -19,7 +19,12 @@ import time
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import deadline, early_files, watchdog
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import (
+    bmc_watchdog,
+    deadline,
+    early_files,
+    watchdog,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import take_away
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import (
@@ -149,7 +154,8 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
     images = {kernel: _image(root, loader, kernel, path) for kernel, path in request.images.items()}
     tried = images.get(base.entry.kernel)
     place, source = _place(root, tried, base)
-    guard, not_covered = _watchdog(root, run, request, loader, tried.path if tried else base.initrd)
+    bmc = bmc_watchdog.seconds_for(root, request.deadline) if request.watchdog == watchdog.AUTO else None
+    guard, not_covered = _watchdog(root, run, request, loader, tried.path if tried else base.initrd, bmc)
     line = _line_of(wanted.state["entries"], base)
     identifier = _identifier(status.boot_id, request, line, images, guard)
     run_of_trial = trial_arguments(identifier, request.panic, request.deadline, installed_generators(root), guard)
@@ -178,8 +184,12 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
         panic_added=panic is not None,
         not_covered=not_covered,
         armed_at=time.time(),
+        bmc=bmc,
     )
-    return Plan(record, entry, deadline.unit_files(identifier, request.deadline), source, panic)
+    units = deadline.unit_files(identifier, request.deadline)
+    if bmc is not None:
+        units = (*units, *bmc_watchdog.bmc_files(identifier, status.boot_id, bmc))
+    return Plan(record, entry, units, source, panic)
 
 
 def _check(request: Request) -> None:
@@ -228,9 +238,9 @@ def _place(root: Root, tried: TriedImage | None, base: Base) -> tuple[str | None
 
 
 def _watchdog(
-    root: Root, run: Runner, request: Request, loader: TrialLoader, image: str | None
+    root: Root, run: Runner, request: Request, loader: TrialLoader, image: str | None, bmc: int | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """What the early script is told, and what is not covered."""
+    """What the early script is told, and what is not covered; ``bmc`` are the seconds of a timer that runs before."""
     choice = watchdog.choose(root, request.watchdog, request.deadline)
     argument, reason = choice.argument, choice.reason
     if argument is not None:
@@ -241,7 +251,7 @@ def _watchdog(
             if request.watchdog != watchdog.AUTO:
                 raise HostStateError(f"watchdog={request.watchdog}: {reason}")
             argument = None
-    early = () if reason is None else (f"an early hang is not covered: {reason}",)
+    early = () if reason is None or bmc is not None else (f"an early hang is not covered: {reason}",)
     return argument, (*early, *loader.not_covered)
 
 

@@ -27,6 +27,9 @@ SERVICE_PATH: t.Final = f"{_UNITS}/{_NAME}.service"
 TIMER_PATH: t.Final = f"{_UNITS}/{_NAME}.timer"
 DROP_IN_PATH: t.Final = f"{_UNITS}/sysinit.target.d/50-{_NAME}.conf"
 
+# Seconds before the deadline, when a hardware watchdog resets the machine, which loses the journal's last lines.
+_AHEAD = 15
+
 _SYSTEMD = "/run/systemd/system"
 _HEAD = "# Written by virtfleet.passthrough (module boot_trial); gone when the trial is committed or rolled back.\n"
 
@@ -41,7 +44,7 @@ def unit_files(identifier: str, deadline: int) -> tuple[OwnedFile, ...]:
     )
     timer = (
         f"{_HEAD}[Unit]\nDescription=Deadline of the boot on trial {identifier}\n{common}\n"
-        f"[Timer]\nOnBootSec={deadline}s\nAccuracySec=1s\n"
+        f"[Timer]\nOnBootSec={deadline - _AHEAD}s\nAccuracySec=1s\n"
     )
     drop_in = f"{_HEAD}[Unit]\nWants={_NAME}.timer\n"
     return (

@@ -12,13 +12,14 @@ was tried is the one that stays.
 
 from __future__ import annotations
 
+import fnmatch
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import (
     TRIAL_PARAMETER,
     WATCHDOG_PARAMETER,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.watchdog import NAMES
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.watchdog import KINDS, MODULES
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
 
 SCRIPT_PATH: t.Final = "/etc/virtfleet-passthrough/trial-watchdog"
@@ -73,6 +74,14 @@ program=modprobe
 for candidate in "$prefix/usr/sbin/modprobe" "$prefix/sbin/modprobe" "$prefix/usr/bin/modprobe"; do
   [ ! -x "$candidate" ] || program=$candidate
 done
+# Its device is made by another driver, of which no image holds more than we put there.
+parents=
+case $module in
+@PARENTS@
+esac
+for parent in $parents; do
+  "$program" "$parent" 2>/dev/null || :
+done
 "$program" "$module" "$setting" nowayout=0 2>/dev/null || log "the watchdog $module cannot be loaded"
 
 # A driver may need a moment to find its device.
@@ -83,9 +92,16 @@ for pause in 0 1 1 1; do
     identity=
     { read -r identity <"$device/identity"; } 2>/dev/null
     case $module:$identity in
-      i6300esb:i6300ESB*|iTCO_wdt:iTCO_wdt*) ;;
+      @IDENTITIES@) ;;
       *) continue ;;
     esac
+    # One that was loaded before us, or is built into the kernel, keeps its own time, which no boot may fit into.
+    timeout=
+    { read -r timeout <"$device/timeout"; } 2>/dev/null
+    if [ "$timeout" != "${setting#*=}" ]; then
+      log "$identity resets after ${timeout:-an unknown number of} s, not as told ($setting): it is left alone"
+      continue
+    fi
     # Any byte but "V" starts it, and closing without "V" leaves it running.
     if { echo 1 >"$prefix/dev/${device##*/}"; } 2>/dev/null; then
       log "$identity resets this machine unless the trial is committed ($setting)"
@@ -101,6 +117,8 @@ SCRIPT: t.Final = (
     _TEMPLATE.replace("@PREAMBLE@", _PREAMBLE)
     .replace("@TRIAL@", TRIAL_PARAMETER)
     .replace("@WATCHDOG@", WATCHDOG_PARAMETER)
+    .replace("@PARENTS@", "\n".join(f'  {kind.module}) parents="{" ".join(kind.parents)}" ;;' for kind in KINDS))
+    .replace("@IDENTITIES@", "|".join(f'{kind.module}:"{kind.identity}"' for kind in KINDS))
 )
 
 _INIT_TOP = f"""\
@@ -123,7 +141,7 @@ esac
 
 . /usr/share/initramfs-tools/hook-functions
 
-manual_add_modules {" ".join(NAMES)}
+manual_add_modules {" ".join(MODULES)}
 copy_file script {SCRIPT_PATH}
 """
 
@@ -140,7 +158,7 @@ depends() {{
 }}
 
 installkernel() {{
-  hostonly='' instmods {" ".join(NAMES)}
+  hostonly='' instmods {" ".join(MODULES)}
 }}
 
 install() {{
@@ -167,6 +185,8 @@ _GENERATOR_FILES: t.Final[t.Mapping[str, tuple[OwnedFile, ...]]] = {
         OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
     ),
 }
+
+SERVED: t.Final = frozenset(_GENERATOR_FILES)
 
 # Where the files of the host stand in an image, as patterns: dracut's hook directory has moved over the years.
 IN_IMAGE: t.Final[t.Mapping[str, t.Mapping[str, str]]] = {
@@ -195,6 +215,9 @@ def missing_in_image(names: t.Collection[str], contents: t.Mapping[str, bytes], 
     script = SCRIPT_PATH.lstrip("/")
     if contents.get(script) != SCRIPT.encode():
         return f"the image on trial does not hold {SCRIPT_PATH} as this version writes it"
+    hooks = [pattern for places in IN_IMAGE.values() for path, pattern in places.items() if path != SCRIPT_PATH]
+    if not any(fnmatch.filter(names, pattern) for pattern in hooks):
+        return f"the image on trial holds {SCRIPT_PATH}, but nothing that runs it"
     module = argument.partition(",")[0]
     if not any(name.rpartition("/")[2].startswith(f"{module}.ko") for name in names):
         return f"the image on trial does not hold the module {module}"

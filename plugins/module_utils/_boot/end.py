@@ -12,7 +12,7 @@ import dataclasses
 import os
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import deadline, watchdog
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, deadline, watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import discard, file_digest, promote
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import TrialLoader
@@ -71,7 +71,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
         return Committed(change)
     write_record(ledger, dataclasses.replace(record, step=records.COMMITTING))
     deadline.stop(root, run)
-    warnings = watchdog.stop_all(root) if record.watchdog else []
+    warnings = _stop_watchdogs(root, run, record)
     loader.clear_one_shot(run)
     _release_entry(root, ledger)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
@@ -83,6 +83,12 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     staged.discard(root, ledger)
     _finish(root, run, ledger, record)
     return Committed(change, (*change.warnings, *warnings))
+
+
+def _stop_watchdogs(root: Root, run: Runner, record: Record) -> list[str]:
+    """Gives a warning for each that cannot be stopped."""
+    early = watchdog.stop_all(root) if record.watchdog else []
+    return early + (bmc_watchdog.stop(root, run) if record.bmc is not None else [])
 
 
 def _where_it_lies(root: Root, record: Record, kernel: str) -> records.TriedImage:
@@ -114,8 +120,7 @@ def roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> tupl
     if not check_mode:
         if status.state == records.TRYING:
             deadline.stop(root, run)
-            if record.watchdog:
-                watchdog.stop_all(root)
+            _stop_watchdogs(root, run, record)
         staged.discard(root, ledger)
         take_away(root, run, ledger, status.loader, record)
     return status, [_owned.diff_entry(change) for change in changes if change.changed]

@@ -77,6 +77,8 @@ class GrubTrial(TrialLoader):
             return f"{self._configuration} does not read {self._custom}, as /etc/grub.d/41_custom makes it"
         if not self._root.exists(self._environment_path):
             return f"there is no {self._environment_path}: make one with 'grub-editenv {self._environment_path} create'"
+        if self._menu().variables.get("timeout") == "-1":
+            return f"GRUB waits at its menu for ever ({self._configuration} sets timeout=-1): nothing boots by itself"
         return self._environment.obstacle(run)
 
     def _menu(self) -> GrubMenu:
@@ -142,7 +144,10 @@ class GrubTrial(TrialLoader):
                 "loaded"
             )
         name = None if image is None else posixpath.basename(image)
-        return OwnedFile(self._custom, grub_entry.render(source, fallback, line, name, title).encode(), 0o600)
+        # A trial that fails says nothing against the entry that boots after it.
+        good = self._environment.called_good()
+        text = grub_entry.render(source, fallback, line, name, title, success=good)
+        return OwnedFile(self._custom, text.encode(), 0o600)
 
     def check(self, run: Runner, file: OwnedFile) -> None:
         tool = first_existing(self._root, _CHECKERS)

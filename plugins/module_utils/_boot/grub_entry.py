@@ -12,6 +12,7 @@ import posixpath
 import re
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.grub_environment import BOOT_SUCCESS
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import ENTRY_NAME
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_bls import expand
@@ -28,16 +29,21 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 
 _HEAD = "# Written by virtfleet.passthrough (module boot_trial); gone when the trial is committed or rolled back.\n"
 _SAFE = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
+# The part of the menu before the entries has taken the mark away, for this boot to earn it.
+_CALLED_GOOD = (["set", f"{BOOT_SUCCESS}=1"], ["save_env", BOOT_SUCCESS])
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 
 
-def render(base: MenuEntry, fallback: str, line: t.Sequence[str], image: str | None, title: str) -> str:
+def render(
+    base: MenuEntry, fallback: str, line: t.Sequence[str], image: str | None, title: str, *, success: bool = False
+) -> str:
     """A ``custom.cfg`` with one entry. ``image`` is a file's name beside the initramfs of ``base``, ``None`` for that
-    one itself; ``fallback`` the number of the entry to start where a file of this one cannot be loaded.
+    one itself; ``fallback`` the number of the entry to start where a file of this one cannot be loaded. ``success``
+    lets the boot after this one find the last one called good.
 
     Raises :class:`HostStateError` where the text does not read back as meant.
     """
-    commands = [_command(words, line, image) for words in base.body]
+    commands = [*(_CALLED_GOOD if success else ()), *(_command(words, line, image) for words in base.body)]
     text = (
         f"{_HEAD}set fallback={_word(fallback)}\n"
         f"menuentry {_word(title)} --unrestricted --id {_word(ENTRY_NAME)} {{\n"

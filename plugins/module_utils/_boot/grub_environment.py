@@ -24,6 +24,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.mounts import mount_of, read_mounts
 
 NEXT_ENTRY = "next_entry"
+# Fedora's, of a boot that a user's session or greenboot has called good.
+BOOT_SUCCESS = "boot_success"
 
 _EDITORS = ("/usr/bin/grub-editenv", "/usr/bin/grub2-editenv")
 _PROBES = ("/usr/sbin/grub-probe", "/usr/sbin/grub2-probe", "/usr/bin/grub-probe")
@@ -31,6 +33,8 @@ _FILE_SYSTEMS = frozenset({"ext2", "ext3", "ext4", "xfs", "vfat", "msdos"})
 _LASTS = "a choice for one boot would hold for every boot, and a trial would be no trial"
 # In a configuration of grub-mkconfig: the block is read, the choice taken and cleared.
 _HANDLED = (re.compile(r"(?m)^\s*load_env\b"), re.compile(r"(?m)^\s*save_env\b.*\bnext_entry\b"))
+# Where Fedora takes the mark away from every boot before it starts (10_reset_boot_success).
+_TAKEN_AWAY = re.compile(rf"(?m)^\s*save_env\b.*\b{BOOT_SUCCESS}\b")
 
 
 class Environment:
@@ -86,6 +90,11 @@ class Environment:
         argv = [probe, "--target=abstraction", directory]
         layers = run_checked(run, argv, "Asking GRUB what its directory lies on").stdout.split()
         return f"{directory} lies on {' '.join(layers)}, where GRUB cannot write: {_LASTS}" if layers else None
+
+    def called_good(self) -> bool:
+        """Whether the last boot is marked as a good one, in a menu that shows itself, and that greenboot falls back
+        in, after a boot without that mark."""
+        return self._read().get(BOOT_SUCCESS) == "1" and _TAKEN_AWAY.search(self._text) is not None
 
     def choose(self, run: Runner, entry: str) -> None:
         """Set ``entry`` for the next boot."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, read_status
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
@@ -50,7 +50,7 @@ def _possibility(root: Root, run: Runner, status: Status, deadline: int) -> dict
         choice = watchdog.choose(root, watchdog.AUTO, deadline)
     except PassthroughError as exc:
         return {"obstacle": str(exc), "not_covered": []}
-    covered = choice.argument is not None
+    covered = choice.argument is not None or bmc_watchdog.seconds_for(root, deadline) is not None
     return {
         "obstacle": None if reason is None else f"no boot on trial is possible on this machine: {reason}",
         "not_covered": [

@@ -70,6 +70,8 @@ class Record:
     panic_added: bool
     not_covered: t.Sequence[str]
     armed_at: float
+    # Seconds of a BMC's timer. Not in the ledgers of earlier versions.
+    bmc: int | None = None
 
     def to_json(self) -> dict[str, t.Any]:
         return dataclasses.asdict(self)

@@ -24,14 +24,16 @@ OFF: t.Final = "off"
 
 _CLASS = "/sys/class/watchdog"
 _PCI = "/sys/bus/pci/devices"
-# Beyond the deadline of user space, which leaves a better trace and comes first.
-_MARGIN = 60
+# A deadline counts from the start of the kernel, the watchdog from that of the initramfs, some seconds later. User
+# space, which leaves a better trace, gives up earlier still.
+_LATER = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """A watchdog driver. ``parameter`` sets its time in seconds, ``rounds`` of which pass before the reset, at most
-    ``longest`` of them; found by the ``identity`` that a loaded one shows, or by PCI ids ``vendor:device``."""
+    ``longest`` of them; found by the ``identity`` that a loaded one shows, or by PCI ids ``vendor:device``. One of the
+    modules ``parents`` makes the device that the driver looks for."""
 
     module: str
     parameter: str
@@ -39,10 +41,11 @@ class Kind:
     rounds: int
     longest: int
     pci_ids: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
 
     def argument(self, deadline: int) -> str | None:
         """What the early script is told for a trial of ``deadline`` seconds; ``None`` where that is too long for it."""
-        seconds = -(-(deadline + _MARGIN) // self.rounds)
+        seconds = -(-(deadline - _LATER) // self.rounds)
         return f"{self.module},{self.parameter}={seconds}" if seconds <= self.longest else None
 
 
@@ -50,9 +53,11 @@ KINDS: t.Final[tuple[Kind, ...]] = (
     # Two stages of half the time each.
     Kind("i6300esb", "heartbeat", "i6300ESB timer", 1, 2046, ("8086:25ab",)),
     # The second expiry resets, the first is an interrupt that nobody takes.
-    Kind("iTCO_wdt", "heartbeat", "iTCO_wdt", 2, 613),
+    Kind("iTCO_wdt", "heartbeat", "iTCO_wdt", 2, 613, parents=("lpc_ich", "i2c_i801")),
 )
 NAMES: t.Final[tuple[str, ...]] = tuple(kind.module for kind in KINDS)
+# What an image needs so that each of them works.
+MODULES: t.Final[tuple[str, ...]] = tuple(module for kind in KINDS for module in (*kind.parents, kind.module))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,7 @@ def choose(root: Root, wanted: str, deadline: int) -> Choice:
     """The watchdog for a trial; a name that is not there raises :class:`HostStateError`, ``auto`` does without."""
     if wanted == OFF:
         return Choice(None, "no hardware watchdog was asked for")
-    present = [kind for kind in KINDS if _is_present(root, kind)]
+    present = present_kinds(root)
     fitting = [kind for kind in present if wanted in (AUTO, kind.module)]
     if not fitting:
         if wanted != AUTO:
@@ -80,6 +85,11 @@ def choose(root: Root, wanted: str, deadline: int) -> Choice:
             raise HostStateError(f"watchdog={wanted}: {reason}")
         return Choice(None, reason)
     return Choice(argument, None)
+
+
+def present_kinds(root: Root) -> list[Kind]:
+    """The watchdogs of this machine that are known, the one to prefer first."""
+    return [kind for kind in KINDS if _is_present(root, kind)]
 
 
 def _is_present(root: Root, kind: Kind) -> bool:

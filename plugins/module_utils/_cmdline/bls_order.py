@@ -126,7 +126,8 @@ def _compare_by_specification(one: BlsEntry, other: BlsEntry) -> int:
         newer_first = -compare_versions(one.version or "", other.version or "")
         if newer_first:
             return newer_first
-    by_name = -compare_versions(one.identifier, other.identifier)
+    # The suffix counts: a point is newer than a dash, so that "arch.conf" comes before "arch-lts.conf".
+    by_name = -compare_versions(f"{one.identifier}.conf", f"{other.identifier}.conf")
     if by_name:
         return by_name
     more_tries_first = (other.tries_left or 0) - (one.tries_left or 0)

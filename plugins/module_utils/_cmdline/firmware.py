@@ -36,13 +36,16 @@ _GUID_SIGNATURE = 2
 
 @dataclasses.dataclass(frozen=True)
 class BootOption:
-    """A ``Boot####`` variable: ``path`` with ``/`` for ``\\``, ``partition`` the GPT GUID as udev writes it."""
+    """A ``Boot####`` variable: ``path`` with ``/`` for ``\\``, ``partition`` the GPT GUID as udev writes it.
+
+    ``image`` is the program that ``path`` is told to start, as shim is in front of a unified kernel image."""
 
     number: int
     description: str
     path: str | None
     partition: str | None
     network: bool
+    image: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +83,19 @@ def loader_variable(root: Root, name: str) -> str | None:
 
 def read_boot_current(root: Root) -> BootOption | None:
     """What the firmware started this time, or ``None`` where it does not say or the entry is gone since."""
-    current = _value(root, "BootCurrent", _GLOBAL)
-    if current is None or len(current) < 2:
+    return _named_option(root, "BootCurrent")
+
+
+def read_boot_next(root: Root) -> BootOption | None:
+    """What the firmware is told to start the next time only, ``None`` where that is nothing."""
+    return _named_option(root, "BootNext")
+
+
+def _named_option(root: Root, variable: str) -> BootOption | None:
+    value = _value(root, variable, _GLOBAL)
+    if value is None or len(value) < 2:
         return None
-    number = struct.unpack_from("<H", current)[0]
+    number = struct.unpack_from("<H", value)[0]
     option = _value(root, f"Boot{number:04X}", _GLOBAL)
     return None if option is None else parse_boot_option(number, option)
 
@@ -99,7 +111,8 @@ def _secure_boot(root: Root) -> bool | None:
 
 
 def parse_boot_option(number: int, option: bytes) -> BootOption | None:
-    """An EFI_LOAD_OPTION: attributes, length of the device path, description, device path. ``None`` if cut off."""
+    """An EFI_LOAD_OPTION: attributes, length of the device path, description, device path, what the program is given.
+    ``None`` if cut off."""
     if len(option) < 6:
         return None
     length = struct.unpack_from("<H", option, 4)[0]
@@ -115,7 +128,9 @@ def parse_boot_option(number: int, option: bytes) -> BootOption | None:
         elif (kind, subtype) == (_MEDIA, _FILE_PATH):
             # A path may be spread over several nodes (10.3.5.4).
             path = (path or "").rstrip("/") + "/" + _text(data).replace("\\", "/").strip("/")
-    return BootOption(number, _text(option[6:end]), path, partition, network)
+    given = _text(option[end + 2 + length :]).replace("\\", "/").strip()
+    image = given if given.lower().endswith(".efi") and given.isascii() else None
+    return BootOption(number, _text(option[6:end]), path, partition, network, image)
 
 
 def _nodes(path: bytes) -> t.Iterator[tuple[int, int, bytes]]:

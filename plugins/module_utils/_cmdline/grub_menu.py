@@ -13,9 +13,12 @@ import os
 import re
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import running_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_script import (
     Interpreter,
+    Reader,
     commands,
+    fields,
     plain,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
@@ -25,6 +28,8 @@ INITRD_COMMANDS = frozenset({"initrd", "initrdefi", "initrd16"})
 
 # How 10_linux marks the entries that it makes for recovery, on Debian (single) and Ubuntu (recovery).
 RESCUE_ARGUMENTS = frozenset({"single", "recovery", "rescue", "systemd.unit=rescue.target"})
+# How it names them, whatever GRUB_CMDLINE_LINUX_RECOVERY gives them.
+_RECOVERY_ID = re.compile(r"gnulinux-.+-recovery(-.+)?")
 
 # grub-mkconfig names the generator of every part; those that make entries for this system's Linux kernels.
 _PART = re.compile(r"(?m)^[ \t]*### (BEGIN|END) (\S+) ###[ \t\r]*$")
@@ -33,6 +38,14 @@ _EMPTY_VARIABLES = frozenset({"${extra_cmdline}"})
 _LINUX_GENERATORS = re.compile(r"\d+_linux(_zfs)?")
 
 ENVIRONMENT_HEADER = "# GRUB Environment Block"
+_ESCAPED = re.compile(r"\\(.)")
+
+# Options of menuentry and submenu that are followed by a value (grub-core/commands/menuentry.c); the variable holds
+# "--id" where GRUB has it.
+_ID_OPTIONS = frozenset({"$menuentry_id_option", "${menuentry_id_option}", "--id"})
+_VALUE_OPTIONS = frozenset({"--class", "--users", "--hotkey", "--source"}) | _ID_OPTIONS
+# A file that names itself is read no deeper than this.
+_MAX_DEPTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,21 +76,75 @@ class GrubMenu:
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """The variables of a GRUB environment block (``grubenv``)."""
-    lines = text.splitlines()
-    if not lines or lines[0] != ENVIRONMENT_HEADER:
+    """The variables of a GRUB environment block (``grubenv``). A backslash in a value stands before the character
+    that is meant (grub-core/lib/envblk.c)."""
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    if lines[0] != ENVIRONMENT_HEADER:
         return {}
-    return dict(line.split("=", 1) for line in lines[1:] if "=" in line and not line.startswith("#"))
+    pairs = (line.split("=", 1) for line in lines[1:] if "=" in line and not line.startswith("#"))
+    return {name: _ESCAPED.sub(r"\1", value) for name, value in pairs}
 
 
-def parse_menu(text: str, environment: t.Mapping[str, str], listed: t.Sequence[MenuEntry] = ()) -> GrubMenu:
-    """Menu entries in order, submenus included. ``listed`` are those that the command ``blscfg`` finds."""
-    return _MenuParser(environment, listed).parse(text)
+def parse_menu(
+    text: str,
+    environment: t.Mapping[str, str],
+    listed: t.Sequence[MenuEntry] = (),
+    read: Reader | None = None,
+) -> GrubMenu:
+    """Menu entries in order, submenus included. ``listed`` are those that the command ``blscfg`` finds; ``read``
+    gives the files that ``source`` names."""
+    return _MenuParser(environment, listed, read).parse(text)
+
+
+@dataclasses.dataclass
+class _OpenEntry:
+    """An entry whose end is still to come. ``loads`` is what its commands boot; where a condition that cannot be
+    known here hides it, ``mentions`` is the last that it could boot."""
+
+    names: frozenset[str]
+    title: str
+    recovery: bool
+    script: Interpreter
+    body: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
+    loads: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    mentions: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+    def take(self, words: list[str]) -> None:
+        carried_out = self.script.take(words)
+        if carried_out:
+            self._note(self.loads, carried_out)
+        self._note(self.mentions, [word for word in words if word not in ("then", "else")])
+
+    def _note(self, found: dict[str, t.Any], words: t.Sequence[str]) -> None:
+        command = plain(words[0]) if words else ""
+        values = [word for raw in words[1:] for word in fields(raw, self.script.variables)]
+        if command in LINUX_COMMANDS and values:
+            found["kernel_path"] = values[0]
+            found["args"] = tuple(requote(value) for value in values[1:] if value not in _EMPTY_VARIABLES)
+        elif command in INITRD_COMMANDS and values:
+            found["initrd"] = next((path for path in reversed(values) if not path.startswith("$")), None)
+
+    def close(self, managed: bool) -> MenuEntry:
+        found = self.loads if "kernel_path" in self.loads else self.mentions
+        args = found.get("args", ())
+        return MenuEntry(
+            self.names,
+            self.title,
+            found.get("kernel_path"),
+            args,
+            found.get("initrd"),
+            managed=managed,
+            rescue=self.recovery or bool(RESCUE_ARGUMENTS.intersection(args)),
+            body=tuple(self.body),
+        )
 
 
 class _MenuParser:
-    def __init__(self, environment: t.Mapping[str, str], listed: t.Sequence[MenuEntry]) -> None:
-        self._script = Interpreter(environment)
+    def __init__(
+        self, environment: t.Mapping[str, str], listed: t.Sequence[MenuEntry], read: Reader | None = None
+    ) -> None:
+        self._script = Interpreter(environment, read)
+        self._depth = 0
         self._listed = listed
         self._entries: list[MenuEntry] = []
         self._blscfg = False
@@ -85,7 +152,7 @@ class _MenuParser:
         self._menus: list[tuple[frozenset[str], int]] = [(frozenset(), 0)]
         # What each open brace belongs to.
         self._braces: list[str] = []
-        self._entry: dict[str, t.Any] | None = None
+        self._entry: _OpenEntry | None = None
         # The generator of the part that we are in; None where the file names none.
         self._generator: str | None = None
 
@@ -118,11 +185,11 @@ class _MenuParser:
 
     def _inside(self, words: list[str]) -> None:
         if self._entry is not None:
-            self._entry["body"].append(tuple(words))
+            self._entry.body.append(tuple(words))
         if words[-1] == "{":
             self._braces.append("block")
         elif self._entry is not None:
-            self._entry_command(words)
+            self._entry.take(words)
 
     def _at_the_top(self, words: list[str]) -> None:
         if words[0] in ("menuentry", "submenu") and words[-1] == "{":
@@ -134,6 +201,20 @@ class _MenuParser:
             for entry in self._listed:
                 own = entry.names | {self._next_position()}
                 self._entries.append(dataclasses.replace(entry, names=own))
+        elif words[0] in ("source", ".") and len(words) > 1:
+            self._source(words[1])
+
+    def _source(self, word: str) -> None:
+        text = self._script.source(word)
+        if text is None or self._depth == _MAX_DEPTH:
+            return
+        self._depth += 1
+        # What stands there no generator made.
+        generator, self._generator = self._generator, ""
+        for words in commands(text):
+            self._take(words)
+        self._generator = generator
+        self._depth -= 1
 
     def _next_position(self) -> str:
         parents, position = self._menus[-1]
@@ -142,45 +223,26 @@ class _MenuParser:
 
     def _open(self, command: str, words: list[str]) -> None:
         parents = self._menus[-1][0]
-        own = {words[1], self._next_position(), *_ids(words)}
+        title, ids = _title_and_ids(words[1:-1])
+        own = {title, self._next_position(), *ids}
         names = frozenset(f"{parent}>{name}" for parent in parents for name in own) if parents else frozenset(own)
         self._braces.append(command)
         if command == "submenu":
             self._menus.append((names, 0))
         else:
-            self._entry = {"names": names, "title": words[1], "kernel": None, "args": (), "initrd": None, "body": []}
+            recovery = any(_RECOVERY_ID.fullmatch(identifier) for identifier in ids)
+            self._entry = _OpenEntry(names, title, recovery, self._script.copy())
 
     def _close(self) -> None:
         closed = self._braces.pop() if self._braces else "block"
         if closed == "submenu":
             self._menus.pop()
         elif closed == "menuentry" and self._entry is not None:
-            entry = self._entry
-            self._entries.append(
-                MenuEntry(
-                    entry["names"],
-                    entry["title"],
-                    entry["kernel"],
-                    entry["args"],
-                    entry["initrd"],
-                    managed=self._generator is None or _LINUX_GENERATORS.fullmatch(self._generator) is not None,
-                    rescue=bool(RESCUE_ARGUMENTS.intersection(entry["args"])),
-                    body=tuple(entry["body"]),
-                )
-            )
+            managed = self._generator is None or _LINUX_GENERATORS.fullmatch(self._generator) is not None
+            self._entries.append(self._entry.close(managed))
             self._entry = None
         elif self._entry is not None:
-            self._entry["body"].append(("}",))
-
-    def _entry_command(self, words: list[str]) -> None:
-        if self._entry is None:
-            return
-        command, *values = (plain(word) for word in words)
-        if command in LINUX_COMMANDS and values:
-            self._entry["kernel"] = values[0]
-            self._entry["args"] = tuple(requote(value) for value in values[1:] if value not in _EMPTY_VARIABLES)
-        elif command in INITRD_COMMANDS and values:
-            self._entry["initrd"] = values[-1]
+            self._entry.body.append(("}",))
 
 
 def requote(word: str) -> str:
@@ -188,32 +250,55 @@ def requote(word: str) -> str:
     return f'"{word}"' if any(character.isspace() for character in word) else word
 
 
-def _ids(words: list[str]) -> set[str]:
-    markers = ("$menuentry_id_option", "--id")
-    return {words[index + 1] for index, word in enumerate(words[:-1]) if word in markers}
+def _title_and_ids(words: t.Sequence[str]) -> tuple[str, set[str]]:
+    """The title is the first word that belongs to no option, wherever it stands."""
+    titles: list[str] = []
+    ids: set[str] = set()
+    option = ""
+    for word in words:
+        if option:
+            ids.update([word] if option in _ID_OPTIONS else [])
+            option = ""
+        elif word in _VALUE_OPTIONS:
+            option = word
+        elif word.startswith("--id="):
+            ids.add(word.partition("=")[2])
+        elif not word.startswith("--"):
+            titles.append(word)
+    return (titles or [""])[0], ids
 
 
 def kernel_release(kernel_path: str) -> str:
-    """``6.1.0-28-amd64`` of ``/boot/vmlinuz-6.1.0-28-amd64``; the file's name where it has no release."""
+    """``6.1.0-28-amd64`` of ``/boot/vmlinuz-6.1.0-28-amd64`` and, as kernel-install puts it, of
+    ``/token/6.1.0-28-amd64/linux``; the file's name where it has no release."""
     name = os.path.basename(kernel_path)
+    directory = os.path.basename(os.path.dirname(kernel_path))
+    if name == "linux" and directory[:1].isdigit():
+        return directory
     prefix, dash, release = name.partition("-")
     return release if dash and prefix in ("vmlinuz", "vmlinux", "bzImage", "kernel") else name
 
 
 def default_entry(menu: GrubMenu) -> MenuEntry | None:
-    """The Linux entry that boots next: the default, else the first; ``None`` where there is none."""
-    linux = [entry for entry in menu.entries if entry.kernel_path]
-    # A submenu as the default boots its own first entry.
-    for name in (menu.default, f"{menu.default}>0"):
-        chosen = next((entry for entry in linux if name in entry.names), None)
-        if chosen is not None:
-            return chosen
-    return linux[0] if linux else None
+    """The entry that boots next, which may be no Linux; ``None`` of an empty menu.
+
+    A submenu as the default boots its own first entry, as it does where what is named in it is gone. Where nothing is
+    found the first entry of all boots (get_entry_number and run_menu in grub-core/normal/menu.c).
+    """
+    name = menu.default
+    while name:
+        inside = f"{name}>"
+        for entry in menu.entries:
+            if name in entry.names or any(known.startswith(inside) for known in entry.names):
+                return entry
+        name = name.rpartition(">")[0]
+    return next(iter(menu.entries), None)
 
 
 def to_entries(menu: GrubMenu) -> tuple[Entry, ...]:
-    """Linux entries with the one marked that boots next."""
-    linux = [entry for entry in menu.entries if entry.kernel_path]
+    """Linux entries with the one marked that boots next; none is where something else does. The entry of a boot on
+    trial is left out: it is nobody's to change, and gone soon."""
+    linux = [entry for entry in menu.entries if entry.kernel_path and running_trial(entry.args) is None]
     chosen = default_entry(menu)
     return tuple(
         Entry(

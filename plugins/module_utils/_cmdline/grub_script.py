@@ -21,8 +21,13 @@ _PIECE = re.compile(
 )
 _PART = re.compile(rf"""\\.|{_QUOTED}|[^'"\\]+|['"\\]""", re.DOTALL)
 # Inside double quotes a backslash protects these characters only.
-_SPECIAL = re.compile(r"""\\([\\"$])|\$(?:\{(\w+)\}|(\w+))""")
+_SPECIAL = re.compile(r"""\\([\\"$])|\$(?:\{(\w+)\}|(\w+|\?))""")
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
+_FILE_TESTS = frozenset({"-e", "-f", "-s"})
+
+# Gives the text of a file below GRUB's own directory (its variable ``prefix``), ``None`` where it is not there.
+Reader = t.Callable[[str], "str | None"]
 
 
 def commands(text: str) -> t.Iterator[list[str]]:
@@ -45,8 +50,8 @@ def commands(text: str) -> t.Iterator[list[str]]:
         yield words
 
 
-def plain(word: str, variables: t.Mapping[str, str] | None = None) -> str:
-    """``word`` without its quotes; with ``variables`` they are put in, unknown ones as nothing."""
+def plain(word: str, variables: t.Mapping[str, str] | None = None, keep_unknown: bool = False) -> str:
+    """``word`` without its quotes; with ``variables`` they are put in, unknown ones as nothing or as they stand."""
     result = ""
     for part in _PART.findall(word):
         if len(part) > 1 and part[0] == "'":
@@ -55,24 +60,39 @@ def plain(word: str, variables: t.Mapping[str, str] | None = None) -> str:
             result += part[1:]
         else:
             inside = part[1:-1] if len(part) > 1 and part[0] == '"' else part
-            result += _SPECIAL.sub(lambda found: _expanded(found, variables), inside)
+            result += _SPECIAL.sub(lambda found: _expanded(found, variables, keep_unknown), inside)
     return result
 
 
-def _expanded(found: re.Match[str], variables: t.Mapping[str, str] | None) -> str:
+def fields(word: str, variables: t.Mapping[str, str]) -> list[str]:
+    """What a command gets for ``word``: a variable that stands alone and bare may be several words or none. Unknown
+    variables stay as they stand."""
+    alone = _VARIABLE.fullmatch(word)
+    if alone is not None and alone.group(1) in variables:
+        return variables[alone.group(1)].split()
+    return [plain(word, variables, keep_unknown=True)]
+
+
+def _expanded(found: re.Match[str], variables: t.Mapping[str, str] | None, keep_unknown: bool) -> str:
     escaped, *names = found.groups()
     if escaped:
         return str(escaped)
     if variables is None:
         return found.group()
-    return variables.get(next(name for name in names if name), "")
+    return variables.get(next(name for name in names if name), found.group() if keep_unknown else "")
 
 
 class Interpreter:
-    """Follows ``set`` and ``if`` at the top of a configuration file, beginning with the environment block."""
+    """Follows ``set`` and ``if`` where commands run one after the other, beginning with ``environment``.
 
-    def __init__(self, environment: t.Mapping[str, str]) -> None:
-        self.variables = dict(environment)
+    With ``read``, files in the directory ``prefix`` are looked for; every other file counts as there.
+    """
+
+    def __init__(self, environment: t.Mapping[str, str], read: Reader | None = None) -> None:
+        # Commands whose result is asked for, as "fwsetup --is-supported", are taken to have worked.
+        self.variables = {"?": "0", **environment}
+        self._read = read
+        self._directory = f"{environment.get('prefix', '')}/"
         # One pair per open "if": whether this branch runs, and whether one before it did.
         self._branches: list[tuple[bool, bool]] = []
 
@@ -80,6 +100,17 @@ class Interpreter:
     def runs(self) -> bool:
         """Whether commands are carried out where we are."""
         return all(branch for branch, _taken in self._branches)
+
+    def copy(self) -> Interpreter:
+        """One that goes on from here by itself."""
+        other = Interpreter(self.variables, self._read)
+        other._directory = self._directory
+        return other
+
+    def source(self, word: str) -> str | None:
+        """The text of the file that ``word`` names, where it is one of GRUB's own."""
+        path = plain(word, self.variables)
+        return self._read(path) if self._read is not None and path.startswith(self._directory) else None
 
     def take(self, words: list[str]) -> list[str]:
         """Follow a command; gives back what is left to be carried out, empty where nothing is."""
@@ -120,6 +151,8 @@ class Interpreter:
             return bool(words[0])
         if len(words) == 2 and words[0] in ("-n", "-z"):
             return bool(words[1]) == (words[0] == "-n")
+        if len(words) == 2 and words[0] in _FILE_TESTS and self._read is not None:
+            return not words[1].startswith(self._directory) or self._read(words[1]) is not None
         if len(words) == 3 and words[1] in ("=", "==", "!="):
             return (words[0] == words[2]) == (words[1] != "!=")
         return bool(words)

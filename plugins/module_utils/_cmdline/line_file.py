@@ -35,7 +35,8 @@ _CODEC: t.Final = ("utf-8", "surrogateescape")
 @dataclasses.dataclass(frozen=True)
 class LineFile:
     """``path`` as the host sees it. With ``variable``, the file is sourced by a shell and the line is that
-    variable's value; without, the whole file is the line (lines that begin with ``#`` are left alone).
+    variable's value; without, the whole file is the line (lines that begin with ``#`` are left alone), or its
+    ``first_line`` as it stands where its readers read no further.
 
     ``when_missing`` are the arguments of others that the file must begin with where it has to be created.
     """
@@ -43,6 +44,7 @@ class LineFile:
     path: str
     variable: str | None = None
     when_missing: tuple[str, ...] = ()
+    first_line: bool = False
 
     def tokens(self, root: Root) -> list[str] | None:
         """The arguments in the line, ours among them; ``None`` where there is no such file or no such variable.
@@ -54,7 +56,7 @@ class LineFile:
             return None
         text = content.decode(*_CODEC)
         if self.variable is None:
-            return split(_without_comments(text))
+            return split(self._line(text))
         assignment = shell_variable.find_assignment(text, self.variable, self.path)
         return None if assignment is None else split(assignment.value)
 
@@ -98,6 +100,10 @@ class LineFile:
             return None
         return f"{self.path} was made by virtfleet.passthrough and changed by someone since: it stays, without our part"
 
+    def _line(self, text: str) -> str:
+        """What is read of the file, at the same places as there."""
+        return text.partition("\n")[0] if self.first_line else _without_comments(text)
+
     def _new(self, arguments: t.Sequence[str]) -> bytes:
         if self.variable is not None:
             return shell_variable.add_assignment("", self.variable, " ".join(arguments)).encode(*_CODEC)
@@ -105,7 +111,7 @@ class LineFile:
 
     def _edited(self, text: str, blocks: t.Sequence[t.Sequence[str]], new: t.Sequence[str]) -> str:
         if self.variable is None:
-            edit = line_edit.edit_line(_without_comments(text), blocks, new)
+            edit = line_edit.edit_line(self._line(text), blocks, new)
             return text if edit is None else edit.apply(text)
         assignment = shell_variable.find_assignment(text, self.variable, self.path)
         if assignment is None:

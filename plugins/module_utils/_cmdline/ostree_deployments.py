@@ -8,7 +8,8 @@
 
 A finished deployment has a boot loader specification entry. One that is staged has none before the shutdown: its
 line is in ``/run/ostree/staged-deployment``, a serialised GVariant (ostree_sysroot_stage_tree_with_options in
-ostree-sysroot-deploy.c), and it becomes the first entry unless its finalisation is locked.
+ostree-sysroot-deploy.c), and it becomes the first entry unless its finalisation is locked. The first entry boots,
+unless GRUB's environment block names another: greenboot's countdown of failed boots and people do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls import BlsEntry, is_entry_file
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import kernel_release
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_bls import menu_entries
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_files import read_menu
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
+    default_entry,
+    kernel_release,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gvariant import Variant
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.ostree_line import DEPLOYMENT
@@ -27,6 +33,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 
 ENTRIES = "/boot/loader/entries"
+_TARGETS = ("/boot/loader.0/entries", "/boot/loader.1/entries")
+GRUB_CONFIGURATION = "/boot/grub2/grub.cfg"
+GRUB_ENVIRONMENT = "/boot/grub2/grubenv"
 STAGED = "/run/ostree/staged-deployment"
 STAGED_LOCKED = "/run/ostree/staged-deployment-locked"
 # The second is where the first leads on a running system; a captured tree may have lost the link.
@@ -47,10 +56,17 @@ class Staged:
 
 def read_entries(root: Root) -> list[BlsEntry]:
     """Entries of deployments, the one that boots first in front."""
-    files = [name for name in root.listdir(ENTRIES) if is_entry_file(name)]
-    entries = [BlsEntry(name, root.read_bytes(f"{ENTRIES}/{name}") or b"") for name in files]
+    directory = _directory(root)
+    files = [name for name in root.listdir(directory) if is_entry_file(name)]
+    entries = [BlsEntry(name, root.read_bytes(f"{directory}/{name}") or b"") for name in files]
     ostree = [entry for entry in entries if any(token.startswith(DEPLOYMENT) for token in entry.options)]
     return sorted(ostree, key=_position, reverse=True)
+
+
+def _directory(root: Root) -> str:
+    """:data:`ENTRIES` leads to one of two; a captured tree without the link tells which where it holds only one."""
+    there = [path for path in _TARGETS if root.listdir(path)]
+    return there[0] if len(there) == 1 and not root.listdir(ENTRIES) else ENTRIES
 
 
 def _position(entry: BlsEntry) -> tuple[int, str]:
@@ -82,9 +98,10 @@ def read_staged(root: Root) -> Staged | None:
 
 
 def to_entries(root: Root, deployed: t.Sequence[BlsEntry], staged: Staged | None) -> tuple[Entry, ...]:
-    """In the order in which they will stand in the menu. Only the one that boots next takes arguments: a new
-    deployment is made from it, and those before it are what one falls back to."""
-    entries = [_deployed_entry(entry, default=index == 0) for index, entry in enumerate(deployed)]
+    """In the order in which they will stand in the menu. Only the first takes arguments, where it boots next: a new
+    deployment is made from it, and those behind it are what one falls back to."""
+    position = _boots_next(root, deployed, staged)
+    entries = [_deployed_entry(entry, index, position) for index, entry in enumerate(deployed)]
     if staged is None:
         return tuple(entries)
     line = staged.line if staged.line is not None else entries[0].args if entries else ()
@@ -92,21 +109,38 @@ def to_entries(root: Root, deployed: t.Sequence[BlsEntry], staged: Staged | None
         kernel=_staged_kernel(root, staged),
         title=f"staged deployment {staged.name}",
         args=line,
-        default=not staged.locked,
-        managed=not staged.locked,
+        default=not staged.locked and position == 0,
+        managed=not staged.locked and position == 0,
     )
     if staged.locked:
         return (first, *entries)
-    return (first, *(dataclasses.replace(entry, default=False, managed=False) for entry in entries))
+    later = (_deployed_entry(entry, index, position) for index, entry in enumerate(deployed, start=1))
+    return (first, *later)
 
 
-def _deployed_entry(entry: BlsEntry, default: bool) -> Entry:
+def _boots_next(root: Root, deployed: t.Sequence[BlsEntry], staged: Staged | None) -> int:
+    """Its place among the entries at the next boot, where a staged deployment has become the first of them."""
+    files = list(deployed)
+    if staged is not None and not staged.locked:
+        files.insert(0, BlsEntry(_name_after(deployed), b"linux /staged\n"))
+    menu = read_menu(root, GRUB_CONFIGURATION, GRUB_ENVIRONMENT, menu_entries(files, {}))
+    chosen = default_entry(menu) if menu.uses_boot_loader_spec else None
+    return next((index for index, file in enumerate(files) if chosen is not None and file.stem in chosen.names), 0)
+
+
+def _name_after(deployed: t.Sequence[BlsEntry]) -> str:
+    """What ostree will call the file of a new first entry."""
+    named = _FILE_NAME.fullmatch(deployed[0].identifier) if deployed else None
+    return f"ostree-{int(named.group(1)) + 1}{named.group(2) or ''}.conf" if named else "ostree-1.conf"
+
+
+def _deployed_entry(entry: BlsEntry, index: int, boots_next: int) -> Entry:
     return Entry(
         kernel=kernel_release(entry.linux or ""),
         title=entry.title or entry.identifier,
         args=tuple(entry.options),
-        default=default,
-        managed=default,
+        default=index == boots_next,
+        managed=index == boots_next == 0,
         initrd=next(iter(entry.initrds), None),
     )
 

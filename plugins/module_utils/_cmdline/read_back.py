@@ -27,15 +27,17 @@ class Generation:
     sources: str
 
     def check(self, found: t.Sequence[Entry], expected: t.Sequence[Entry]) -> None:
-        """Every expected entry must have been found with its arguments; new kernels may have joined.
+        """Every expected entry must have been found with its arguments; new kernels may have joined. Entries may share
+        a title: people copy one into a file of their own.
 
         Raises :class:`ToolError` for the first that is not.
         """
         if not found:
             raise ToolError(f"{self.tool} ended well and generated no boot entry. {self.kept}")
-        present = {(entry.title, entry.kernel): entry for entry in found}
+        left = list(found)
         for entry in expected:
-            generated = present.get((entry.title, entry.kernel))
+            same = [other for other in left if (other.title, other.kernel) == (entry.title, entry.kernel)]
+            generated = next((other for other in same if other.args == entry.args), next(iter(same), None))
             if generated is None:
                 raise ToolError(
                     f"{self.tool} generated no entry '{entry.title}' for kernel {entry.kernel}. {self.kept} "
@@ -47,3 +49,4 @@ class Generation:
                     f"Expected: {' '.join(entry.args)}. Generated: {' '.join(generated.args)}. "
                     f"Most likely {self.sources} was edited and {self.by_hand} not run since."
                 )
+            left.remove(generated)

@@ -86,9 +86,12 @@ class Assignment:
 def find_assignment(source: str, name: str, path: str) -> Assignment | None:
     """The last plain assignment of ``name``, which is the one that holds; ``path`` is for the message.
 
-    Raises :class:`RefusedError` for a value that a command computes or whose quotes are not closed.
+    Raises :class:`RefusedError` for a value that a command computes or whose quotes are not closed, and where the
+    file only adds to what it is: a line of ours at the end would take the place of it.
     """
     matches = list(re.finditer(rf"^[ \t]*(?:export[ \t]+)?{re.escape(name)}=", source, re.MULTILINE))
+    if not matches and re.search(rf"^[ \t]*{re.escape(name)}\+=", source, re.MULTILINE):
+        raise RefusedError(f"{path}: {name} is only added to ({name}+=...): write it as one assignment")
     if not matches:
         return None
     start = matches[-1].end()

@@ -117,9 +117,9 @@ def _from_variables(firmware: Firmware, line: t.Sequence[str]) -> Started | None
 
 
 def _from_boot_option(option: BootOption) -> Started | None:
-    path = (option.path or "").lower()
+    path = (option.image or option.path or "").lower()
     file = path.rpartition("/")[2]
-    evidence = f"the firmware started Boot{option.number:04X} '{option.description}' ({option.path})"
+    evidence = f"the firmware started Boot{option.number:04X} '{option.description}' ({option.image or option.path})"
     if "/efi/linux/" in path:
         return Started(frozenset({UNIFIED_KERNEL}), evidence)
     if file.startswith(_KERNEL_FILES):

@@ -22,8 +22,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 
 # GRUB puts the kernel's path in front, the EFI stub's loaders the initramfs.
 _ADDED_BY_LOADERS = frozenset({"BOOT_IMAGE", "initrd"})
-# Variables in GRUB's entries, and the parameter that they become (Ubuntu's 10_linux).
-_EXPANDED: t.Final[t.Mapping[str, str]] = {"$vt_handoff": "vt.handoff"}
+# Variables in GRUB's entries, and the parameter that they become (Ubuntu's 10_linux and 10_linux_zfs).
+_EXPANDED: t.Final[t.Mapping[str, str]] = {"$vt_handoff": "vt.handoff", "${vt_handoff}": "vt.handoff"}
 
 
 def running_arguments(root: Root) -> list[str]:
@@ -37,6 +37,7 @@ def describe(
     """The return keys of ``kernel_cmdline_info`` that files tell: running, next_boot, entries, bootloader, owners,
     differs, reboot_required."""
     running = running_arguments(root)
+    entries = [entry.readable() for entry in entries]
     next_boot = next((list(entry.args) for entry in entries if entry.default), [])
     return {
         "running": running,

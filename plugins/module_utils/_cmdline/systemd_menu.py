@@ -24,6 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.bls
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.firmware import (
     loader_variable,
     read_boot_current,
+    read_boot_next,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
     RESCUE_ARGUMENTS,
@@ -39,6 +40,11 @@ _IMAGE_SUFFIX = ".efi"
 _LIVE = frozenset({"boot=casper", "boot=live"})
 # How dracut (51-dracut-rescue.install) names the entry that it makes once for rescue.
 _RESCUE_NAME = "-0-rescue"
+# Other systems' boot loaders for which systemd-boot makes an entry without a file (systemd-boot(7), "Files").
+_FOUND_BY_ITSELF: t.Final[t.Mapping[str, str]] = {
+    "auto-windows": "EFI/Microsoft/Boot/bootmgfw.efi",
+    "auto-osx": "System/Library/CoreServices/boot.efi",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +67,8 @@ class MenuItem:
 
 
 def read_menu(root: Root, points: t.Sequence[str], trial: bool = False) -> tuple[MenuItem, ...]:
-    """All entries for Linux on the partitions ``points``, in menu order; exactly one is ``default``.
+    """All entries for Linux on the partitions ``points``, in menu order; one is ``default``, unless what boots next is
+    a system that the boot loader found by itself.
 
     The entry of a boot on trial is only among them with ``trial``: it is nobody's to change, and gone soon.
     """
@@ -179,25 +186,38 @@ def _parse_os_release(text: str) -> dict[str, str]:
 
 
 def _boots_next(root: Root, items: t.Sequence[MenuItem]) -> MenuItem | None:
-    started = read_boot_current(root)
-    direct = (started.path or "").lower() if started is not None else ""
-    for item in items:
-        # Without a menu in between, the firmware starts the same image again.
-        if direct and item.image is not None and item.path.lower().endswith(direct):
-            return item
+    for option in (read_boot_next(root), read_boot_current(root)):
+        direct = ((option.image or option.path) or "").lower() if option is not None else ""
+        for item in items:
+            # Without a menu in between, the firmware starts what it is told to once, else the same image again.
+            if direct and item.image is not None and item.path.lower().endswith(direct):
+                return item
     configured = _loader_conf(root)
     patterns = (
         (loader_variable(root, "LoaderEntryOneShot"), True),
+        (loader_variable(root, "LoaderEntryPreferred"), False),
         (configured.get("preferred"), False),
         (loader_variable(root, "LoaderEntryDefault"), True),
         (configured.get("default"), True),
     )
     for pattern, even_exhausted in patterns:
         wanted = loader_variable(root, "LoaderEntryLastBooted") if pattern == "@saved" else pattern
+        if _is_found_by_itself(root, wanted):
+            return None
         chosen = _matching(items, wanted, even_exhausted) if wanted else None
         if chosen is not None:
             return chosen
     return items[0] if items else None
+
+
+def _is_found_by_itself(root: Root, identifier: str | None) -> bool:
+    """Whether it is one of the entries that systemd-boot makes for another system's boot loader on the ESP."""
+    path = _FOUND_BY_ITSELF.get((identifier or "").lower())
+    if path is None:
+        return False
+    directory, _slash, name = path.rpartition("/")
+    files = (boot_partition.listdir_no_case(root, point, directory)[1] for point in boot_partition.mount_points(root))
+    return any(name in (file.lower() for file in names) for names in files)
 
 
 def _matching(items: t.Sequence[MenuItem], pattern: str, even_exhausted: bool) -> MenuItem | None:

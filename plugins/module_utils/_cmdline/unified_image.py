@@ -74,6 +74,13 @@ def obstacle(root: Root, images: t.Iterable[PeFile]) -> str | None:
     if generator not in (None, "", "ukify"):
         return f"kernel-install builds unified kernel images with uki_generator={generator}: only ukify is supported"
     for image in images:
+        packaged = _packaged(root, image.text(".uname"))
+        if packaged is not None:
+            return (
+                f"{image.path} comes ready-made from a package ({packaged}), so that the next kernel would come "
+                "without what is changed here. Kernel arguments can go into an addon (ukify build --cmdline '...' "
+                "--output NAME.addon.efi, into loader/addons on the EFI system partition)"
+            )
         special = next((name for name in _NOT_REBUILT if name in image.names()), None)
         if special is not None:
             return f"{image.path} has a section {special}, so it was not made by kernel-install: rebuild it by hand"
@@ -83,6 +90,14 @@ def obstacle(root: Root, images: t.Iterable[PeFile]) -> str | None:
             f"(SecureBootPrivateKey= in {_CONFIGURATIONS[0]}, keys of sbctl): the machine would not start it"
         )
     return None
+
+
+def _packaged(root: Root, release: str | None) -> str | None:
+    """The image that a package brought for this kernel and that ``kernel-install`` only copies (kernel-uki-virt)."""
+    directory = f"/usr/lib/modules/{release}"
+    directory = directory if root.exists(directory) else f"/lib/modules/{release}"
+    name = next((name for name in root.listdir(directory) if release and name.endswith(".efi")), None)
+    return None if name is None else f"{directory}/{name}"
 
 
 def _has_key(root: Root) -> bool:

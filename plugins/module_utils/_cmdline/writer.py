@@ -193,13 +193,22 @@ def _with_block(entry: Entry, blocks: t.Sequence[t.Sequence[str]], new: t.Sequen
 
 
 def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mapping[str, t.Any], ...]:
-    was = {(entry.title, entry.kernel): entry.args for entry in before}
+    was = dict(_numbered(before))
     return tuple(
         _owned.text_diff(
-            f"boot entry: {entry.title}",
-            " ".join(was.get((entry.title, entry.kernel), ())) + "\n",
-            " ".join(entry.args) + "\n",
+            f"boot entry: {title}",
+            " ".join(was.get((title, *rest), ())) + "\n",
+            " ".join(args) + "\n",
         )
-        for entry in after
-        if was.get((entry.title, entry.kernel)) != entry.args
+        for (title, *rest), args in _numbered(after)
+        if was.get((title, *rest)) != args
     )
+
+
+def _numbered(entries: t.Iterable[Entry]) -> t.Iterator[tuple[tuple[t.Any, ...], tuple[str, ...]]]:
+    """Title and kernel, with how often they came before where entries share them, to the line."""
+    seen: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        key = (entry.title, entry.kernel)
+        seen[key] = seen.get(key, -1) + 1
+        yield (*key, seen[key]), entry.args

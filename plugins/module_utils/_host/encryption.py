@@ -63,9 +63,12 @@ def display_modules(root: Root) -> dict[str, str]:
         for name in root.listdir(_DEVICES)
         if (root.read_word(f"{_DEVICES}/{name}/class") or "").startswith(_DISPLAY)
     )
-    return {
-        driver: _MODULES.get(driver, driver.replace("-", "_")) for driver in drivers if driver and driver != _VFIO_PCI
-    }
+    return {driver: console_module(driver) for driver in drivers if driver and driver != _VFIO_PCI}
+
+
+def console_module(driver: str) -> str:
+    """The kernel module that shows a console on a display with this driver."""
+    return _MODULES.get(driver, driver.replace("-", "_"))
 
 
 def _below_root(root: Root) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ import dataclasses
 import fnmatch
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import (
@@ -63,13 +64,15 @@ class Found:
 
 def our_patterns() -> frozenset[str]:
     """The names under which files of this collection stand in images of any generator."""
-    patterns = {pattern for names in (*IN_IMAGE.values(), TAKEN_ALONG) for pattern in names.values()}
+    places = (*IN_IMAGE.values(), *early_files.IN_IMAGE.values(), TAKEN_ALONG)
+    patterns = {pattern for names in places for pattern in names.values()}
     return frozenset({*patterns, MODPROBE_FILES.lstrip("/")})
 
 
 def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str]) -> Need:
-    """What early binding needs in an image: ``files`` are digests by the path on the host; those of other
-    generators and those that stay on the host (the hook that fills the image) are left out."""
+    """What early binding, and the watchdog of a boot on trial, need in an image: ``files`` are digests by the path on
+    the host; those of other generators and those that stay on the host (the hook that fills the image) are left out.
+    """
     names = IN_IMAGE[generator]
     early = any(path in names for path in files)
     modprobe = {path.lstrip("/"): sha256 for path, sha256 in files.items() if is_modprobe_file(path)}
@@ -77,7 +80,10 @@ def need_for(generator: str, files: t.Mapping[str, str], modules: t.Iterable[str
     along = {TAKEN_ALONG[path]: sha256 for path, sha256 in files.items() if path in TAKEN_ALONG}
     # Modules that are loaded in the image have their options from there, all others from the root file system.
     (wanted if early else along).update(modprobe)
-    return Need(wanted, tuple(sorted(modules)) if wanted else (), along)
+    needed = tuple(sorted(modules)) if wanted else ()
+    places = early_files.IN_IMAGE.get(generator, {})
+    wanted.update({places[path]: sha256 for path, sha256 in files.items() if path in places})
+    return Need(wanted, needed, along)
 
 
 def acts_early(files: t.Iterable[str]) -> bool:

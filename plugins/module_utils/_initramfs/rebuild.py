@@ -37,6 +37,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.s
     read_free,
     shortages,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.unlocking import lost_means
 
 SUFFIX = ".virtfleet-new"
 _WORK_PREFIX = "virtfleet-new-image-"
@@ -164,6 +165,12 @@ def prove(root: Root, run: Runner, image: str, job: Job) -> Found:
         troubles.append("has no /init to start")
     if troubles:
         raise ToolError(f"The new image for {job.kernel} " + ", ".join(troubles) + f": {job.path} is unchanged")
+    lost = lost_means(root, run, job.path, image)
+    if lost:
+        raise ToolError(
+            f"The new image for {job.kernel} lacks {', '.join(lost)}, which the old one has, and that is what unlocks "
+            f"the root file system: {job.path} is unchanged. If it is meant to be so, build it by hand once"
+        )
     return found
 
 

@@ -18,6 +18,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.d
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import (
     early_binding_modules,
     ours_since,
+    watchdog_digests,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import need_for, shortfalls
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import (
@@ -37,7 +38,7 @@ def stale_images(root: Root, ledger: Ledger, files: t.Mapping[str, str]) -> list
     for image in bootable_images(root, generator):
         path = image.path
         modules = early_binding_modules(root, image.kernel).loadable if files else ()
-        need = need_for(generator.name, files, modules)
+        need = need_for(generator.name, {**watchdog_digests(root, ledger), **files}, modules)
         found = recall(ledger, path, image_stamp(root, path))
         if shortfalls(need, found) if found is not None else not need.is_empty or is_known(ledger, path):
             stale.append(path)

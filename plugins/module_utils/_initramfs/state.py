@@ -30,6 +30,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.n
     early_binding_modules,
     installed_digests,
     ours_since,
+    watchdog_digests,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import need_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import image_stamp, recall
@@ -50,7 +51,8 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
 
     ``kernel``, ``path``, ``display_drivers`` (those of this host's displays that are in it, looked up only where the
     root file system is encrypted), ``present``, ``content`` (``files`` with digests and ``modules``; ``None`` where
-    it is not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding.
+    it is not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding,
+    ``watchdog_files`` (digests by path on the host) for boots on trial.
 
     ``recorded`` (whether the ledger knows what is in it), ``size`` in bytes; and ``free`` bytes by directory.
     ``obstacle`` says why the generator's images would not hold what they must, ``unified_obstacle`` why unified
@@ -121,4 +123,5 @@ def _image(
         "content": None if content is None else content.to_json(),
         "modules_needed": list(modules.loadable),
         "modules_missing": list(modules.missing),
+        "watchdog_files": watchdog_digests(root, ledger),
     }

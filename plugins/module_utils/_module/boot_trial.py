@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Request, arm
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import release_early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import commit, roll_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import Record
@@ -41,7 +43,8 @@ def try_boot(module: AnsibleModule, run: Runner, root: Root | None = None) -> Re
             return _arm(root, run, ledger, module)
         if wanted == records.COMMITTED:
             return _commit(root, run, ledger, module.check_mode)
-        return _roll_back(root, run, ledger, module.check_mode)
+        rolled_back = _roll_back(root, run, ledger, module.check_mode)
+        return _with_watchdog(root, ledger, module.check_mode, rolled_back) if wanted == ABSENT else rolled_back
 
 
 def _arm(root: Root, run: Runner, ledger: Ledger, module: AnsibleModule) -> Result:
@@ -83,6 +86,13 @@ def _roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Res
     return Result(True, {**told, "state": records.NONE, "reboot_required": trying}, tuple(diff))
 
 
+def _with_watchdog(root: Root, ledger: Ledger, check_mode: bool, rolled_back: Result) -> Result:
+    """Also without the files that a trial's image starts the watchdog with, which a later trial would want again."""
+    released = release_early_files(root, ledger, check_mode)
+    diff = (*rolled_back.diff, *(_owned.diff_entry(change) for change in released))
+    return Result(rolled_back.changed or bool(released), rolled_back.data, diff, rolled_back.warnings)
+
+
 def _report(root: Root, run: Runner, ledger: Ledger) -> dict[str, t.Any]:
     status = read_status(root, ledger)
     failed = status.record is not None and status.state == records.ROLLED_BACK
@@ -103,5 +113,6 @@ def _told(record: Record | None) -> dict[str, t.Any]:
         "arguments": list(record.line) if record else [],
         "deadline": record.deadline if record else None,
         "watchdog": record.watchdog.partition(",")[0] if record and record.watchdog else None,
+        "bmc_watchdog": bool(record and record.bmc),
         "not_covered": list(record.not_covered) if record else [],
     }

@@ -12,6 +12,10 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import (
+    install_early_files,
+    wanted_early_files,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import read_record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -34,6 +38,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.n
     early_binding_modules,
     installed_digests,
     ours_since,
+    watchdog_digests,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import (
@@ -68,7 +73,9 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
     # Earlier tasks of a check have not written their files.
     foretold = module.params["planned_files"] if module.check_mode else None
     with locked(root, module.check_mode) as ledger:
-        digests = installed_digests(root, ledger) if foretold is None else foretold
+        early = _bring_watchdog(root, ledger, generator, module.check_mode) if module.params["staged"] else {}
+        planned = installed_digests(root, ledger) if foretold is None else foretold
+        digests = {**watchdog_digests(root, ledger), **planned, **early}
         assessments = [
             _assess(root, run, ledger, generator, image, digests, module.params["require"] or []) for image in images
         ]
@@ -111,6 +118,14 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
                 for path in orphans
             ),
         )
+
+
+def _bring_watchdog(root: Root, ledger: Ledger, generator: Generator, check_mode: bool) -> dict[str, str]:
+    """What an image that will be tried needs to start this machine's watchdog, by its digests; installed where it is
+    not there yet."""
+    wanted = wanted_early_files(root, [generator.name])
+    install_early_files(root, ledger, [generator.name], check_mode)
+    return {file.path: _owned.digest(file.content) for file in wanted}
 
 
 def _stage(

@@ -98,6 +98,8 @@ def bind(
         suspected = suspects(root, ledger) if may_be_in_images(plan.releases_files) else {}
         # Refuses here, before the first write, where the boot loader cannot take what is needed.
         arguments = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
+        if not module.params["boot_entries"]:
+            arguments = None
         changed = _would_change(ledger, plan, arguments)
         notes: list[str] = []
         if changed and not module.check_mode:
@@ -107,8 +109,9 @@ def bind(
             for path, kernel in suspected.items():
                 record.suspect(ledger, path, kernel)
             notes += binding.install_files(root, ledger, plan)
-            applied = _arguments(root, run, ledger, request, plan, set_args, check_mode=False)
-            notes += applied.warnings if applied is not None else ()
+            if arguments is not None:
+                applied = _arguments(root, run, ledger, request, plan, set_args, check_mode=False)
+                notes += applied.warnings if applied is not None else ()
             notes += bring_back(root, run, networks, wait=root.is_live)
             plan = binding.settled(plan)
         return Result(

@@ -78,6 +78,8 @@ def change(
         line = None
         if arguments or ledger.section("kernel_args").get(OWNER):
             line = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
+        if not module.params["boot_entries"]:
+            line = None
         records = ledger.section("files")
         changed = (
             any(one.changed for one in changes)

@@ -16,6 +16,7 @@ import re
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.encryption import console_module
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import BASE_CLASS_DISPLAY, Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Refusal, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_list
@@ -89,11 +90,12 @@ def _dark_console(host: HostState, selected: t.Mapping[str, tuple[Device, ...]],
     dark = [image["path"] for image in kernels if set(drivers).isdisjoint(image["display_drivers"])]
     if not dark:
         return None
+    modules = " or ".join(sorted(map(console_module, drivers)))
     reason = (
         f"the root file system is encrypted ({evidence}), and once {given[0].address} is held for vfio-pci nobody sees "
         f"the prompt for its passphrase: {', '.join(dark)} has no driver for another display. Put "
-        f"{' or '.join(drivers)} into the initramfs (/etc/initramfs-tools/modules, dracut's force_drivers, MODULES of "
-        "mkinitcpio) and build it"
+        f"{modules} into the initramfs (/etc/initramfs-tools/modules, dracut's force_drivers, MODULES of mkinitcpio) "
+        "and build it"
     )
     return Refusal(str(given[0].address), reason, ALLOW_CONSOLE)
 

@@ -16,7 +16,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 
 def image_shortfalls(image: t.Mapping[str, t.Any], generator: str, files: t.Mapping[str, str]) -> tuple[str, ...]:
     """``image`` as the reader of ``initramfs`` describes it, ``files`` (path to SHA-256) as they are to be."""
-    need = need_for(generator, files, image["modules_needed"])
+    need = need_for(generator, {**image["watchdog_files"], **files}, image["modules_needed"])
     content = image["content"]
     if content is None and need.is_empty:
         return ()

@@ -36,7 +36,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table 
 from tests.integration.chroot.conftest import Chroot
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.chroot
@@ -171,22 +171,35 @@ def own_listing(chroot: Chroot) -> set[str]:
     return {match.group(1).split(" -> ")[0] for match in matches if match is not None}
 
 
-def test_a_failing_hook_leaves_the_old_image(debian12: Chroot) -> None:
-    if NIC not in debian12.natives:
-        debian12.device(NIC)
-    untouched = checksum(debian12.image)
-    hook = debian12.base / "etc/initramfs-tools/hooks/broken"
-    hook.write_text('#!/bin/sh\n[ "$1" != prereqs ] || exit 0\necho "this hook is broken" >&2\nexit 1\n')
+# A part of the build that somebody else has broken, by tree: its file, and what is in it.
+BROKEN = {
+    "debian12": (
+        "etc/initramfs-tools/hooks/broken",
+        '#!/bin/sh\n[ "$1" != prereqs ] || exit 0\necho "this hook is broken" >&2\nexit 1\n',
+    ),
+    "debian13": (
+        "usr/lib/dracut/modules.d/99broken/module-setup.sh",
+        "check() {\n  return 0\n}\ninstall() {\n  dfatal 'this module is broken'\n  exit 1\n}\n",
+    ),
+}
+
+
+def test_a_failing_hook_leaves_the_old_image(chroot: Chroot) -> None:
+    untouched, names = checksum(chroot.image), sorted(path.name for path in chroot.image.parent.iterdir())
+    path, text = BROKEN[chroot.base.name]
+    hook = chroot.base / path
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(text)
     hook.chmod(0o755)
-    vfio_bind(debian12, "present")
+    vfio_bind(chroot, "present")
     try:
-        with pytest.raises(ToolError, match=r"Building the initramfs .* failed"):
-            initramfs(debian12)
-        assert checksum(debian12.image) == untouched
-        assert sorted(path.name for path in debian12.image.parent.glob("*initrd*")) == [debian12.image.name]
+        with pytest.raises(ToolError, match=r"Building the initramfs .* failed.*is broken"):
+            initramfs(chroot)
+        assert checksum(chroot.image) == untouched
+        assert sorted(path.name for path in chroot.image.parent.iterdir()) == names
     finally:
         hook.unlink()
-        vfio_bind(debian12, "absent")
+        vfio_bind(chroot, "absent")
 
 
 def test_what_modprobe_is_told_is_in_the_image(chroot: Chroot) -> None:
@@ -248,6 +261,56 @@ def test_a_boot_partition_that_is_full(chroot: Chroot, monkeypatch: pytest.Monke
         subprocess.run(["umount", str(boot)], check=True)
         shutil.rmtree(kept)
         vfio_bind(chroot, "absent")
+
+
+@pytest.fixture
+def second_kernel(chroot: Chroot) -> Iterator[str]:
+    """Another kernel beside the first, with modules and an image of its own."""
+    name = f"{chroot.kernel}-second"
+    modules, boot = chroot.base / "lib/modules", chroot.base / "boot"
+    subprocess.run(["cp", "-al", modules / chroot.kernel, modules / name], check=True)
+    copies = [
+        (boot / f"{kind}-{chroot.kernel}", boot / f"{kind}-{name}") for kind in ("vmlinuz", "config", "initrd.img")
+    ]
+    for original, copy in copies:
+        shutil.copy2(original, copy)
+    yield name
+    shutil.rmtree(modules / name)
+    for _original, copy in copies:
+        copy.unlink()
+
+
+@pytest.mark.parametrize("depmod_knows", [True, False])
+def test_a_module_that_one_of_two_kernels_lacks(chroot: Chroot, second_kernel: str, depmod_knows: bool) -> None:
+    """Refused before the first build where the kernel's list tells; else the proof keeps the image of that kernel."""
+    second = chroot.image.with_name(f"initrd.img-{second_kernel}")
+    untouched, names = checksum(chroot.image), sorted(path.name for path in chroot.image.parent.iterdir())
+    (file,) = (chroot.base / "lib/modules" / second_kernel).rglob("vfio-pci.ko*")
+    file.unlink()
+    if depmod_knows:
+        chroot.output("depmod", second_kernel)
+    vfio_bind(chroot, "present")
+    try:
+        with pytest.raises((HostStateError, ToolError)) as raised:
+            initramfs(chroot)
+        assert second_kernel in str(raised.value)
+        assert "vfio_pci" in str(raised.value) or "vfio-pci" in str(raised.value)
+        assert checksum(second) == untouched
+        assert sorted(path.name for path in chroot.image.parent.iterdir()) == names
+        if depmod_knows:
+            assert builds(chroot) == 0
+            assert checksum(chroot.image) == untouched
+        else:
+            # The other kernel's image is whole and has everything.
+            assert {"vfio_pci", "vfio_iommu_type1"} <= listing(chroot).modules
+            assert TABLE_PATH.lstrip("/") in listing(chroot).names
+    finally:
+        file.parent.mkdir(exist_ok=True)
+        os.link(next((chroot.base / "lib/modules" / chroot.kernel).rglob(file.name)), file)
+        chroot.output("depmod", second_kernel)
+        vfio_bind(chroot, "absent")
+        initramfs(chroot)
+    assert listing(chroot).names == read_image(chroot.root, chroot.run, f"/boot/{second.name}", ()).names
 
 
 def test_udev_understands_the_rule(debian13: Chroot) -> None:

@@ -9,5 +9,5 @@ from __future__ import annotations
 import sys
 
 collect_ignore_glob = (
-    [] if sys.version_info >= (3, 11) else ["test_*.py", "fuzz/*", "loaders/*", "binding/*", "power/*"]
+    [] if sys.version_info >= (3, 11) else ["test_*.py", "fuzz/*", "loaders/*", "binding/*", "power/*", "trials/*"]
 )

@@ -69,6 +69,11 @@ def test_recipe_is_named_by_its_content(flavour: str) -> None:
     assert one.identifier("root") != one.identifier("disk")
 
 
+def copy_builders(target: Path) -> None:
+    for builder in ("image.py", "encrypted_image.py"):
+        shutil.copy(paths.HERE / builder, target)
+
+
 @pytest.mark.parametrize("directory", ["finish.d", "fetch.d"])
 def test_a_script_that_changes_makes_another_image(
     directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -77,7 +82,7 @@ def test_a_script_that_changes_makes_another_image(
     shutil.copytree(paths.IMAGES, copy)
     monkeypatch.setattr(recipe, "IMAGES", copy)
     monkeypatch.setattr(recipe, "HERE", tmp_path)
-    shutil.copy(paths.HERE / "image.py", tmp_path)
+    copy_builders(tmp_path)
     before = {flavour: recipe.load(flavour, "").digest for flavour in recipe.flavours()}
     script = next(path for path in sorted((copy / directory).iterdir()) if path.stem in ("services", "busybox"))
     script.write_text(script.read_text(encoding="utf-8") + "true\n", encoding="utf-8")
@@ -92,10 +97,23 @@ def test_a_boot_loaders_script_makes_no_other_image_of_another_boot_loader(
     shutil.copytree(paths.IMAGES, copy)
     monkeypatch.setattr(recipe, "IMAGES", copy)
     monkeypatch.setattr(recipe, "HERE", tmp_path)
-    shutil.copy(paths.HERE / "image.py", tmp_path)
+    copy_builders(tmp_path)
     before = recipe.load("debian13", "").digest
     (copy / "finish.d/systemd-boot.sh").write_text("true\n", encoding="utf-8")
     assert recipe.load("debian13", "").digest == before
+
+
+def test_what_encrypts_makes_no_other_image_where_nothing_is_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "HERE", tmp_path)
+    monkeypatch.setattr(recipe, "IMAGES", shutil.copytree(paths.IMAGES, tmp_path / "images"))
+    copy_builders(tmp_path)
+    before = {flavour: recipe.load(flavour, "").digest for flavour in recipe.flavours()}
+    (tmp_path / "encrypted_image.py").write_text("something = 'else'\n", encoding="utf-8")
+    after = {flavour: recipe.load(flavour, "").digest for flavour in recipe.flavours()}
+    changed = {flavour for flavour in before if before[flavour] != after[flavour]}
+    assert changed == {flavour for flavour in before if recipe.load(flavour, "").encrypted_root} != set()
 
 
 def test_a_flavour_whose_name_begins_with_anothers_keeps_its_image(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ RUN = topology.Run(
     firmware="/firmware/code.fd",
     variables="firmware.fd",
     console="console.log",
+    keyboard="console.sock",
     monitor="qmp.sock",
     ssh_port=2222,
 )
@@ -177,6 +178,7 @@ NIC = {"id": "nic", "driver": "e1000e", "mac": "52:54:00:00:00:01"}
         (minimal(watchdog={"address": "1e", "timeout": 3}), "timeout"),
         (minimal(watchdog={"address": "1e", "action": "explode"}), "'explode'"),
         (minimal(watchdog={}), "watchdog.address"),
+        (minimal(bmc="maybe"), "bmc"),
         (minimal(nodes=[{"memory": "1G", "cpu": [0, 1]}]), "cpu"),
         (minimal(nodes=[{"memory": "512M", "cpus": [0, 1]}]), "does not add up"),
         (minimal(nodes=[{"memory": "1G", "cpus": [0]}]), "0-1 once"),
@@ -205,3 +207,10 @@ def test_refused_by_name(data: Any, named: str) -> None:
 def test_unknown_topology_names_the_known_ones() -> None:
     with pytest.raises(LabError, match="demo"):
         topology.load("nonesuch")
+
+
+def test_a_management_controller_is_there_only_where_asked_for() -> None:
+    assert not [value for value in options(minimal(), "-device") if "ipmi" in value]
+    found = options(minimal(bmc=True, watchdog={"address": "1e"}), "-device")
+    assert {"ipmi-bmc-sim,id=bmc", "isa-ipmi-kcs,bmc=bmc"} <= set(found)
+    assert any(value.startswith("i6300esb,") for value in found)

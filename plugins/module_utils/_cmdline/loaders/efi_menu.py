@@ -20,7 +20,11 @@ import tempfile
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import kernel_install, unified_image
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import (
+    kernel_install,
+    mkinitcpio_presets,
+    unified_image,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import recorded_blocks, with_block
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry, Loader
@@ -63,11 +67,18 @@ class EfiMenuLoader(Loader):
             and with_block(item.entry.args, blocks, arguments) != list(item.entry.args)
         ]
         reason = unified_image.obstacle(self._root, images) if images else None
+        if reason is None and arguments and any(item.image is not None for item in self._items):
+            reason = mkinitcpio_presets.obstacle(self._root)
         if reason is not None:
             raise RefusedError(reason)
         return tuple(file.preview(self._root, ledger, arguments) for file in self._templates(ledger))
 
     def _refuse_another_default(self) -> None:
+        if not any(item.entry.default for item in self._items):
+            raise RefusedError(
+                "what boots next is another system that systemd-boot found by itself, so this one would not see its "
+                "arguments: make an entry of this system the default (bootctl set-default, or 'default' in loader.conf)"
+            )
         for item in self._items:
             if item.entry.default and not item.entry.takes_arguments:
                 raise RefusedError(

@@ -49,7 +49,7 @@ class GrubDefaultsLoader(Loader):
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if arguments:
-            self._menu.refuse_init_arguments()
+            self._menu.refuse_arguments()
         change = TEMPLATE.preview(self._root, ledger, arguments)
         if change.changed and has_read_only_root(self._root):
             raise RefusedError(

@@ -15,10 +15,13 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_files import (
+    read_menu,
+    refuse_another_default,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
     GrubMenu,
     parse_environment,
-    parse_menu,
     to_entries,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import refuse_init_arguments
@@ -82,10 +85,11 @@ class GeneratedMenu:
         return self._parse(self._text)
 
     def _parse(self, text: str) -> GrubMenu:
-        return parse_menu(text, parse_environment(self._root.read_text(self.environment_path) or ""))
+        return read_menu(self._root, self.configuration, self.environment_path, text=text)
 
-    def refuse_init_arguments(self) -> None:
-        """Where nothing of ours can be added behind everything else."""
+    def refuse_arguments(self) -> None:
+        """Where nothing of ours can be added behind everything else, or what boots next would not have it."""
+        refuse_another_default(self._menu())
         refuse_init_arguments(self.entries(), DEFAULTS)
 
     def generate(self, run: Runner, expected: t.Sequence[Entry], by_hand: str | None = None) -> None:
@@ -131,6 +135,9 @@ def find_generated_menu(root: Root, looked_for: list[str]) -> GeneratedMenu | No
         return None
     if menu.uses_boot_loader_spec:
         looked_for.append(f"{what}: {menu.configuration} reads boot loader specification entries (blscfg)")
+        return None
+    if not menu.entries():
+        looked_for.append(f"{what}: {menu.configuration} cannot be read or has no entry of a Linux kernel")
         return None
     return menu
 

@@ -52,7 +52,7 @@ class GrubMkconfigLoader(Loader):
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if not arguments:
             return (_owned.preview_release(self._root, ledger, DROP_IN),)
-        self._menu.refuse_init_arguments()
+        self._menu.refuse_arguments()
         return (_owned.preview(self._root, ledger, _drop_in(arguments)),)
 
     def write(

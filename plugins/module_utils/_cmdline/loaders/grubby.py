@@ -46,11 +46,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     kernel_arguments,
     menu_entries,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_files import (
+    read_menu,
+    refuse_another_default,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
     GrubMenu,
     MenuEntry,
-    parse_environment,
-    parse_menu,
     to_entries,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.line_file import LineFile
@@ -94,9 +96,14 @@ class GrubbyLoader(Loader):
         return self._entries_of(read_entries(self._root))
 
     def _entries_of(self, files: t.Sequence[BlsEntry]) -> tuple[Entry, ...]:
-        return to_entries(_read_menu(self._root, self.configuration, menu_entries(files, self._variables)))
+        return to_entries(self._menu_of(files))
+
+    def _menu_of(self, files: t.Sequence[BlsEntry]) -> GrubMenu:
+        return _read_menu(self._root, self.configuration, menu_entries(files, self._variables))
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
+        if arguments:
+            refuse_another_default(self._menu_of(read_entries(self._root)))
         for entry in self._managed():
             _check_options(entry)
         return tuple(template.preview(self._root, ledger, arguments) for template in self._templates(ledger))
@@ -209,8 +216,7 @@ def _find_configuration(root: Root) -> str | None:
 
 def _read_menu(root: Root, configuration: str, listed: t.Sequence[MenuEntry]) -> GrubMenu:
     beside = f"{os.path.dirname(configuration)}/grubenv"
-    environment = root.read_text(beside) or root.read_text(ENVIRONMENT) or ""
-    return parse_menu(root.read_text(configuration) or "", parse_environment(environment), listed)
+    return read_menu(root, configuration, beside if root.read_text(beside) else ENVIRONMENT, listed)
 
 
 def _is_managed(entry: BlsEntry) -> bool:

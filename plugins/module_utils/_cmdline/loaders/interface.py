@@ -47,11 +47,25 @@ class Entry:
         """The arguments that the entry itself has."""
         return self.args[: len(self.args) - (self.shared_tail or 0)]
 
+    def readable(self) -> Entry:
+        """The same, with bytes that are no UTF-8 shown as ``/proc/cmdline`` shows them here: no JSON can carry them."""
+        return dataclasses.replace(
+            self,
+            kernel=_shown(self.kernel),
+            title=_shown(self.title),
+            args=tuple(_shown(token) for token in self.args),
+            initrd=None if self.initrd is None else _shown(self.initrd),
+        )
+
     def to_json(self) -> dict[str, t.Any]:
         data = dataclasses.asdict(self)
         data["args"] = list(self.args)
         del data["shared_tail"]
         return data
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Loader(t.Protocol):

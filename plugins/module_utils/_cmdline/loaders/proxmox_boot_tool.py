@@ -8,7 +8,8 @@
 
 The partitions are not mounted normally. What they hold is made from ``/etc/kernel/cmdline`` (systemd-boot) or from
 ``/etc/default/grub`` (GRUB), so before a refresh these say what will boot; after it every partition is mounted for
-reading and looked at. Source: the manual's chapter "Host Bootloader" and the package proxmox-kernel-helper.
+reading and looked at. Of ``/etc/kernel/cmdline`` the tool reads the first line only, comments included. Source: the
+manual's chapter "Host Bootloader" and the package proxmox-kernel-helper (``zz-proxmox-boot``, ``functions``).
 """
 
 from __future__ import annotations
@@ -36,9 +37,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loa
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.started_by import GRUB, read_started
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import split
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError, ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    PassthroughError,
+    RefusedError,
+    ToolError,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
 
 NAME: t.Final = "proxmox-boot-tool"
 TOOL = "/usr/sbin/proxmox-boot-tool"
@@ -46,7 +52,14 @@ PARTITIONS = "/etc/kernel/proxmox-boot-uuids"
 _BY_UUID = "/dev/disk/by-uuid"
 _PINS = ("/etc/kernel/next-boot-pin", "/etc/kernel/proxmox-boot-pin")
 _KERNEL = "vmlinuz-"
-_TITLE = "Proxmox Virtual Environment"
+# Proxmox's products by a directory that only they have; the first is the one without any.
+_TITLES: t.Final[t.Mapping[str, str]] = {
+    "/etc/pve": "Proxmox Virtual Environment",
+    "/usr/share/doc/proxmox-mailgateway": "Proxmox Mailgateway",
+    "/usr/share/doc/proxmox-backup": "Proxmox Backup Server",
+}
+_OWN_KERNEL = "-pve"
+_MANUAL = "/etc/kernel/proxmox-boot-manual-kernels"
 _ADDED_BY_LOADERS = ("BOOT_IMAGE=", "initrd=")
 
 
@@ -68,25 +81,33 @@ class ProxmoxBootToolLoader(Loader):
         kernels = _kernels(self._root)
         pinned = next((pin for path in _PINS if (pin := self._root.read_word(path)) in kernels), None)
         chosen = pinned or next(iter(kernels), None)
+        title = next((title for path, title in _TITLES.items() if self._root.exists(path)), _TITLES["/etc/pve"])
         return tuple(
-            Entry(kernel, f"{_TITLE} ({kernel})", args, default=kernel == chosen, initrd=f"/boot/initrd.img-{kernel}")
+            Entry(kernel, f"{title} ({kernel})", args, default=kernel == chosen, initrd=f"/boot/initrd.img-{kernel}")
             for kernel in kernels
         )
 
     def _line(self) -> list[str]:
-        """The tool falls back to the running line, which is that of the entry that it made before."""
-        tokens = LineFile(CMDLINE).tokens(self._root)
-        if tokens is not None:
+        """The tool falls back to the running line, which is that of the entry that it made before. It stops, and the
+        entries stay, where the file's line names no root file system."""
+        tokens = LineFile(CMDLINE, first_line=True).tokens(self._root)
+        if tokens is not None and _names_root(tokens):
             return tokens
         running = split(self._root.read_text("/proc/cmdline") or "")
         return [token for token in running if not token.startswith(_ADDED_BY_LOADERS)]
 
     def _template(self) -> LineFile:
-        return LineFile(CMDLINE, when_missing=tuple(self._line()))
+        return LineFile(CMDLINE, when_missing=tuple(self._line()), first_line=True)
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
         if self._grub is not None:
             return self._grub.preview(ledger, arguments)
+        present = LineFile(CMDLINE, first_line=True).tokens(self._root)
+        if arguments and present is not None and not _names_root(present):
+            raise RefusedError(
+                f"the first line of {CMDLINE} has no root=, and proxmox-boot-tool reads no other: make it the whole "
+                "command line"
+            )
         return (self._template().preview(self._root, ledger, arguments),)
 
     def write(
@@ -162,6 +183,10 @@ class ProxmoxBootToolLoader(Loader):
         _compare(uuid, found, expected)
 
 
+def _names_root(line: t.Iterable[str]) -> bool:
+    return any("root=" in token for token in line)
+
+
 def _entries_on(directory: str) -> list[tuple[str, tuple[str, ...]]]:
     """Kernel and arguments of every entry for normal use on a mounted partition."""
     partition = Root(directory)
@@ -195,10 +220,16 @@ def _partitions(root: Root) -> list[str]:
 
 
 def _kernels(root: Root) -> list[str]:
-    """Releases in ``/boot`` with their initramfs, newest first; the tool skips a kernel without one."""
+    """Releases in ``/boot`` with their initramfs, newest first; the tool skips a kernel without one, and takes those
+    of others only where it is told to, or while they run."""
+    told = {running_release(root), *(root.read_text(_MANUAL) or "").split(), *map(root.read_word, _PINS)}
     names = root.listdir("/boot")
     releases = [name[len(_KERNEL) :] for name in names if name.startswith(_KERNEL)]
-    complete = [release for release in releases if f"initrd.img-{release}" in names]
+    complete = [
+        release
+        for release in releases
+        if f"initrd.img-{release}" in names and (release.endswith(_OWN_KERNEL) or release in told)
+    ]
     return sorted(complete, key=functools.cmp_to_key(compare_versions), reverse=True)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.block import recorded_blocks
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import (
     Entry,
     Loader,
@@ -22,6 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loa
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.ostree_deployments import (
     ENTRIES,
+    GRUB_ENVIRONMENT,
     STAGED_LOCKED,
     origin,
     read_entries,
@@ -64,8 +66,13 @@ class RpmOstreeLoader(Loader):
         return to_entries(self._root, read_entries(self._root), read_staged(self._root))
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[_owned.FileChange, ...]:
-        # Nothing of ours lies in a file, so there is nothing to look up.
-        del ledger
+        chosen = next((entry for entry in self.entries() if entry.default), None)
+        if chosen is not None and not chosen.managed and (arguments or recorded_blocks(ledger)):
+            raise RefusedError(
+                f"GRUB boots '{chosen.title}' next, which is not the first deployment, and 'rpm-ostree kargs' builds "
+                f"on the first. Take the choice out of {GRUB_ENVIRONMENT} (next_entry, saved_entry, boot_counter), or "
+                "make that deployment the first ('rpm-ostree rollback')"
+            )
         staged = read_staged(self._root)
         if staged is not None and staged.locked and arguments:
             raise RefusedError(

@@ -36,7 +36,8 @@ def detect(root: Root, looked_for: list[str]) -> EfiMenuLoader | None:
         )
         return None
     items = read_menu(root, points)
-    if not any(item.entry.default and item.image is None for item in items):
+    following = next((item for item in items if item.entry.default), None)
+    if following.image is not None if following is not None else all(item.image is not None for item in items):
         looked_for.append(f"{NAME}: what boots next from {', '.join(points)} is no entry file of a Linux kernel")
         return None
     return EfiMenuLoader(root, NAME, points, items)

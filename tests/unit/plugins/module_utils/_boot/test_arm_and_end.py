@@ -221,6 +221,10 @@ def _counting(host: TrialHost) -> None:
     host.environment.write_bytes(environment({"boot_counter": "2"}))
 
 
+def _waiting(host: TrialHost) -> None:
+    host.configuration.write_text(host.configuration.read_text().replace("menuentry", "set timeout=-1\nmenuentry", 1))
+
+
 def _chosen(host: TrialHost) -> None:
     host.environment.write_bytes(environment({"next_entry": "windows"}))
 
@@ -234,6 +238,7 @@ OBSTACLES: list[tuple[Callable[[TrialHost], Any], str]] = [
     (_mapped, "device-mapper"),
     (_raid_below_partition, "MD RAID"),
     (_counting, "greenboot"),
+    (_waiting, "for ever"),
     (_chosen, "windows"),
     (lambda host: host.environment.unlink(), "grubenv"),
     (lambda host: (host.base / "usr/bin/grub-editenv").unlink(), "grub-editenv"),

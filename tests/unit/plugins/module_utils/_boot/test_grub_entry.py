@@ -54,6 +54,42 @@ def test_every_command_but_two_is_the_default_entrys_own(tmp_path: Path, name: s
     assert [(two.split()[0], two.split()[-1]) for _one, two in differing] == [("linux", "x=1")]
 
 
+# As Fedora's 10_reset_boot_success generates it.
+TAKES_THE_MARK_AWAY = """\
+### BEGIN /etc/grub.d/10_reset_boot_success ###
+if [ "${boot_success}" = "1" -o "${boot_indeterminate}" = "1" ]; then
+  set menu_hide_ok=1
+else
+  set menu_hide_ok=0
+fi
+set boot_success=0
+save_env boot_success boot_indeterminate
+### END /etc/grub.d/10_reset_boot_success ###
+"""
+
+
+@pytest.mark.parametrize(("part", "mark", "kept"), [("yes", "1", True), ("yes", "0", False), ("", "1", False)])
+def test_the_boot_after_a_trial_is_not_the_one_after_a_failed_boot(
+    tmp_path: Path, part: str, mark: str, kept: bool
+) -> None:
+    tree = BootTree(tmp_path, "grub_bls/fedora-41")
+    configuration, environment = (tree.base / f"boot/grub2/{name}" for name in ("grub.cfg", "grubenv"))
+    # Set for a session that has ended by now; without the part nobody reads it.
+    environment.write_text(environment.read_text().replace("boot_success=1", f"boot_success={mark}"))
+    if part:
+        text = configuration.read_text()
+        configuration.write_text(
+            text.replace("### BEGIN /etc/grub.d/20", TAKES_THE_MARK_AWAY + "### BEGIN /etc/grub.d/20")
+        )
+    loader = find_trial_loader(tree.root)
+    lines = loader.render(["ro"], None, "t").content.decode().splitlines()
+    entry = [line.strip() for line in lines[next(i for i, line in enumerate(lines) if "menuentry" in line) + 1 :]]
+    assert (entry[:2] == ["set boot_success=1", "save_env boot_success"]) == kept
+    assert ("boot_success" in " ".join(lines)) == kept
+    # GRUB counts down to another entry in the presence of boot_counter alone.
+    assert "boot_counter" not in " ".join(lines)
+
+
 CONFIGURATION = """\
 menuentry 'Linux' --class os $menuentry_id_option 'id' {
 \tif [ "${grub_platform}" = xen ]; then insmod xzio; else insmod gzio; fi

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Armed, Request, arm
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.bmc_script import SCRIPT_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import Committed, commit, roll_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, read_status
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_menu import (
@@ -66,6 +67,8 @@ class TrialHost(GrubHost):
         super().__init__(base)
         self.fail: str | None = None
         self.boots = 0
+        # What the controller of the machine was asked to do.
+        self.bmc: list[str] = []
         for kernel in KERNELS:
             (base / f"boot/vmlinuz-{kernel}").write_bytes(b"kernel " + kernel.encode())
             (base / f"boot/initrd.img-{kernel}").write_bytes(OLD_IMAGE)
@@ -101,6 +104,10 @@ class TrialHost(GrubHost):
     def run(self, argv: Sequence[str], cwd: str | None = None) -> CommandResult:
         if self.fail is not None and self.fail in argv[0]:
             return CommandResult(tuple(argv), 1, "", "sad")
+        if str(self.base / SCRIPT_PATH.lstrip("/")) in argv:
+            assert (self.base / SCRIPT_PATH.lstrip("/")).exists()
+            self.bmc.append(argv[-1])
+            return CommandResult(tuple(argv), 0, "", "")
         if argv[0] == "/usr/bin/grub-editenv":
             self._edit(Path(argv[1]), argv[2], argv[3])
             return CommandResult(tuple(argv), 0, "", "")

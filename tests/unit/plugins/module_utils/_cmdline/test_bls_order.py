@@ -83,3 +83,9 @@ def test_the_specifications_order() -> None:
         BlsEntry("m-6.11+0-3.conf", b"sort-key arch\n"),
     ]
     assert in_specification_order(reversed(expected)) == expected
+
+
+def test_a_name_comes_before_the_longer_ones_that_begin_with_it() -> None:
+    """As ``systemd-analyze compare-versions`` says: the suffix is part of what is compared."""
+    expected = ["arch.conf", "arch-lts.conf", "arch-fallback.conf"]
+    assert names(in_specification_order(BlsEntry(name, b"") for name in sorted(expected))) == expected

@@ -78,6 +78,21 @@ def test_device_paths(nodes: list[bytes], path: str | None, partition: str | Non
     assert option == BootOption(1, "UEFI OS", path, partition, network)
 
 
+@pytest.mark.parametrize(
+    ("given", "image"),
+    [
+        ("\\EFI\\Linux\\m-6.14.efi", "/EFI/Linux/m-6.14.efi"),
+        ("root=/dev/sda2 ro", None),
+        ("", None),
+    ],
+)
+def test_what_shim_is_told_to_start(given: str, image: str | None) -> None:
+    option = load_option(hard_drive(ESP), file_path("\\EFI\\fedora\\shimx64.efi"))
+    parsed = parse_boot_option(1, option + given.encode("utf-16-le") + b"\0\0")
+    assert parsed is not None
+    assert (parsed.path, parsed.image) == ("/EFI/fedora/shimx64.efi", image)
+
+
 WHOLE = load_option(hard_drive(ESP), file_path("\\EFI\\debian\\grubx64.efi"), MAC)
 
 

@@ -54,6 +54,9 @@ NEXT = [
     ("${saved_entry}", {}, "Debian"),
     ("0", {"next_entry": "advanced>old"}, "Debian, 6.1.0"),
     ("gone", {}, "Debian"),
+    # A submenu that is there boots its first entry where what is named in it is gone.
+    ("advanced>gone", {}, "Debian, 6.12.1"),
+    ("advanced>old-recovery", {}, "Debian, 6.1.0 (recovery mode)"),
 ]
 
 
@@ -122,6 +125,83 @@ function f { menuentry C { linux /k-3 } }
     ]
 
 
+def test_another_system_may_boot_next() -> None:
+    entries = to_entries(parse_menu(TWO_KERNELS.replace("DEFAULT", "uefi-firmware"), {}))
+    assert len(entries) == 4
+    assert not any(entry.default for entry in entries)
+
+
+def test_what_is_for_recovery_is_known_by_its_id_whatever_its_arguments_are() -> None:
+    text = """
+menuentry 'Debian' $menuentry_id_option 'gnulinux-simple-1' { linux /vmlinuz-6.1.0 ro quiet }
+menuentry 'Wartung' $menuentry_id_option 'gnulinux-6.1.0-recovery-1' { linux /vmlinuz-6.1.0 ro emergency nomodeset }
+menuentry 'ZFS' ${menuentry_id_option} 'gnulinux-rpool/ROOT/x-6.1.0-recovery' { linux /vmlinuz-6.1.0 ro emergency }
+"""
+    assert [entry.rescue for entry in to_entries(parse_menu(text, {}))] == [False, True, True]
+
+
+FORCE_PARTUUID = """
+menuentry 'Ubuntu' {
+  if [ "${initrdfail}" = 1 ]; then
+    linux  /boot/vmlinuz-6.8.0-1021-aws root=PARTUUID=1 ro console=ttyS0
+    initrd  /boot/initrd.img-6.8.0-1021-aws
+  else
+    linux  /boot/vmlinuz-6.8.0-1021-aws root=PARTUUID=1 ro console=ttyS0 panic=-1
+  fi
+  initrdfail
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "panic", "initrd"),
+    [({}, ("panic=-1",), None), ({"initrdfail": "1"}, (), "/boot/initrd.img-6.8.0-1021-aws")],
+)
+def test_a_cloud_image_of_ubuntu_boots_without_an_initramfs_until_that_has_failed(
+    environment: dict[str, str], panic: tuple[str, ...], initrd: str | None
+) -> None:
+    (entry,) = to_entries(parse_menu(FORCE_PARTUUID, environment))
+    assert (entry.args[3:], entry.initrd) == (panic, initrd)
+
+
+def test_a_kernel_behind_a_condition_that_only_the_boot_can_answer_is_listed() -> None:
+    text = 'menuentry A { if [ "${machine}" = big ]; then linux /vmlinuz-6.1 a; initrd /i; fi }'
+    assert [(entry.kernel, entry.args) for entry in to_entries(parse_menu(text, {}))] == [("6.1", ("a",))]
+
+
+def test_variables_that_the_menu_sets_are_part_of_the_line() -> None:
+    """TuneD's on hosts without boot loader specification entries, and those that people use in entries of theirs."""
+    text = """
+set tuned_params="isolcpus=2-3 nohz_full=2-3"
+set nothing=""
+menuentry A { linux /vmlinuz-6.1 quiet $tuned_params ${nothing} "x=$tuned_params" $vt_handoff; initrd /i $tuned_initrd }
+menuentry B {
+  set release=6.12
+  linux ($root)/vmlinuz-$release root=/dev/$disk
+  initrd /initrd-$release
+}
+"""
+    first, second = to_entries(parse_menu(text, {"disk": "vda1"}))
+    assert first.args == (*("quiet", "isolcpus=2-3", "nohz_full=2-3", '"x=isolcpus=2-3 nohz_full=2-3"', "$vt_handoff"),)
+    assert first.initrd == "/i"
+    assert (second.kernel, second.args, second.initrd) == ("6.12", ("root=/dev/vda1",), "/initrd-6.12")
+
+
+def test_a_title_may_stand_behind_options() -> None:
+    text = """
+set default=mine
+menuentry --class os --unrestricted 'First' { linux /vmlinuz-1 }
+menuentry --class os --id=mine --users "" 'Mine' { linux /vmlinuz-2 }
+"""
+    entries = to_entries(parse_menu(text, {}))
+    assert [(entry.title, entry.default) for entry in entries] == [("First", False), ("Mine", True)]
+
+
+def test_a_backslash_in_an_environment_block_protects_the_character_behind_it() -> None:
+    text = "# GRUB Environment Block\nkernelopts=a=x\\\\x2dy\nsaved_entry=1\n#####"
+    assert parse_environment(text) == {"kernelopts": "a=x\\x2dy", "saved_entry": "1"}
+
+
 def test_an_environment_block_with_its_padding() -> None:
     text = "# GRUB Environment Block\nsaved_entry=advanced>old\n" + "#" * 900
     assert parse_environment(text) == {"saved_entry": "advanced>old"}
@@ -130,7 +210,13 @@ def test_an_environment_block_with_its_padding() -> None:
 
 @pytest.mark.parametrize(
     ("path", "release"),
-    [("/boot/vmlinuz-6.1.0-28-amd64", "6.1.0-28-amd64"), ("/vmlinuz-linux", "linux"), ("/boot/bzImage", "bzImage")],
+    [
+        ("/boot/vmlinuz-6.1.0-28-amd64", "6.1.0-28-amd64"),
+        ("/vmlinuz-linux", "linux"),
+        ("/boot/bzImage", "bzImage"),
+        ("/4098b3f6/6.12.6-200.fc41.x86_64/linux", "6.12.6-200.fc41.x86_64"),
+        ("/boot/linux", "linux"),
+    ],
 )
 def test_release_of_a_kernels_file_name(path: str, release: str) -> None:
     assert kernel_release(path) == release

@@ -85,6 +85,14 @@ def test_a_computed_value_is_refused(source: str) -> None:
         find_assignment(source, "ARGS", "/etc/default/x")
 
 
+def test_a_variable_that_is_only_added_to_would_be_lost_behind_a_line_of_ours() -> None:
+    with pytest.raises(RefusedError, match=r"/etc/default/x: ARGS is only added to"):
+        find_assignment('ARGS+=" quiet"\n', "ARGS", "/etc/default/x")
+    assignment = find_assignment('ARGS="a"\nARGS+=" quiet"\n', "ARGS", "/etc/default/x")
+    assert assignment is not None
+    assert assignment.value == "a"
+
+
 def test_quotes_that_change_inside_of_ours_are_refused() -> None:
     assignment = find_assignment("ARGS=\"intel_iommu=on\"' iommu=pt'", "ARGS", "/etc/default/x")
     assert assignment is not None

@@ -35,7 +35,8 @@ def test_without_a_known_entry_nothing_is_said_to_differ() -> None:
 
 
 def test_what_grub_expands_by_itself_does_not_count() -> None:
-    assert not differs_from_running([*ENTRY, "$vt_handoff"], ["BOOT_IMAGE=/vmlinuz", *ENTRY, "vt.handoff=7"])
+    for variable in ("$vt_handoff", "${vt_handoff}"):
+        assert not differs_from_running([*ENTRY, variable], ["BOOT_IMAGE=/vmlinuz", *ENTRY, "vt.handoff=7"])
     assert differs_from_running(ENTRY, [*ENTRY, "vt.handoff=7"])
 
 

@@ -9,7 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_files import SCRIPT_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import install_early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.boot_trial import try_boot
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.modules import boot_trial
@@ -75,3 +78,19 @@ def test_a_failed_trial_is_told_once_and_taken_away(host: TrialHost) -> None:
 def test_an_owner_without_a_list_is_refused(host: TrialHost) -> None:
     with pytest.raises(InputError, match="iommu"):
         _do(host, "armed", owners={"iommu": "intel_iommu=on"})
+
+
+def test_absent_takes_the_start_of_the_watchdog_along_and_rolled_back_leaves_it(host: TrialHost) -> None:
+    place = host.base / "sys/class/watchdog/watchdog0"
+    place.mkdir(parents=True)
+    (place / "identity").write_text("i6300ESB timer\n")
+    before = host.snapshot()
+    with locked(host.root) as ledger:
+        install_early_files(host.root, ledger, ["initramfs-tools"])
+    assert not _do(host, "rolled_back").changed
+    predicted = _do(host, "absent", check_mode=True)
+    assert host.root.exists(SCRIPT_PATH)
+    gone = _do(host, "absent")
+    assert (predicted.changed, predicted.diff) == (gone.changed, gone.diff) == (True, gone.diff)
+    assert host.snapshot() == before
+    assert not _do(host, "absent").changed

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import typing as t
 from collections.abc import Sequence
@@ -14,11 +15,14 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import early_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import release_early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError, ToolError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import rebuild, record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.needs import installed_digests
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staleness import stale_images, suspects
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.state import read_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
@@ -38,6 +42,8 @@ from tests.unit.plugins.cpio_images import archive
 OLD, NEW = "6.1.0-1", "6.12.0-2"
 NIC = Identity("8086", "10d3", "8086", "0000")
 MODULES = ("vfio/vfio", "vfio/vfio_iommu_type1", "vfio/pci/vfio-pci")
+
+WATCHDOG = early_files.IN_IMAGE["initramfs-tools"]
 
 
 class Module:
@@ -81,6 +87,10 @@ class Host:
 
     def packed(self, kernel: str) -> dict[str, bytes]:
         files = {"init": b"#!/bin/sh\n"}
+        for path, inside in WATCHDOG.items():
+            content = self.root.read_bytes(path)
+            if content is not None:
+                files[inside] = content
         table = self.root.read_bytes(TABLE_PATH)
         if table is not None:
             files[TABLE_PATH.lstrip("/")] = table
@@ -255,6 +265,67 @@ def test_a_wrong_image_never_takes_the_place_of_the_old(host: Host, fault: str) 
         host.call()
     assert host.contents() == before
     assert host.leftovers == []
+
+
+CRYPTTAB = b"# target source key options\ncryptroot UUID=1234 none luks\nswap UUID=5678 none luks\n"
+UNLOCKING = {
+    "usr/sbin/cryptsetup": b"",
+    "usr/lib/systemd/systemd-cryptsetup": b"",
+    "cryptroot/crypttab": CRYPTTAB,
+    "cryptroot/keyfiles/cryptroot.key": b"key",
+    f"lib/modules/{OLD}/kernel/drivers/md/dm-crypt.ko": b"",
+}
+LOST = [
+    ("usr/sbin/cryptsetup", None, "cryptsetup"),
+    ("usr/lib/systemd/systemd-cryptsetup", None, "systemd-cryptsetup"),
+    ("cryptroot/crypttab", None, "an entry for cryptroot in cryptroot/crypttab"),
+    ("cryptroot/crypttab", b"# cryptroot is gone\nswap UUID=5678 none luks\n", "an entry for cryptroot in cryptroot"),
+    ("cryptroot/keyfiles/cryptroot.key", None, "cryptroot/keyfiles/cryptroot.key"),
+    (f"lib/modules/{OLD}/kernel/drivers/md/dm-crypt.ko", None, "module dm_crypt"),
+]
+
+
+def encrypt(host: Host) -> None:
+    (host.base / "proc").mkdir()
+    (host.base / "proc/cmdline").write_text("quiet rd.luks.uuid=luks-1234\n")
+
+
+@pytest.mark.parametrize(("name", "content", "said"), LOST)
+def test_an_image_that_no_longer_unlocks_never_takes_the_place_of_the_old(
+    host: Host, name: str, content: bytes | None, said: str
+) -> None:
+    encrypt(host)
+    host.image(OLD).write_bytes(archive({**host.packed(OLD), **UNLOCKING}))
+    host.hold()
+    before = host.contents()
+    files = {key: value for key, value in UNLOCKING.items() if key != name}
+    if content is not None:
+        files[name] = content
+    host.spoil = spoilt(lambda packed: packed.update(files))
+    with pytest.raises(ToolError, match=f"lacks {re.escape(said)}.*what unlocks the root file system"):
+        host.call(kernels=[OLD])
+    assert host.contents() == before
+    assert host.leftovers == []
+    # Where the root file system is not encrypted, nobody needs it.
+    (host.base / "proc/cmdline").write_text("quiet\n")
+    assert host.rebuilt(host.call(kernels=[OLD])) == [OLD]
+
+
+def test_an_image_that_unlocks_as_before_is_taken(host: Host) -> None:
+    encrypt(host)
+    host.image(OLD).write_bytes(archive({**host.packed(OLD), **UNLOCKING}))
+    host.hold()
+    # At other places, as after an upgrade of the tools, and with more beside it.
+    moved = {name.replace("usr/sbin/", "sbin/"): content for name, content in UNLOCKING.items()}
+    host.spoil = spoilt(lambda packed: packed.update({**moved, "cryptroot/keyfiles/swap.key": b""}))
+    assert host.rebuilt(host.call(kernels=[OLD])) == [OLD]
+
+
+def test_where_the_old_image_is_none_there_is_nothing_to_compare(host: Host) -> None:
+    encrypt(host)
+    host.image(OLD).write_bytes(b"no image")
+    host.hold()
+    assert host.rebuilt(host.call()) == [OLD, NEW]
 
 
 def test_a_failed_build_leaves_the_old_image(host: Host) -> None:
@@ -513,3 +584,49 @@ def test_what_no_trial_waits_for_is_swept_away(host: Host) -> None:
     host.call()
     assert not (host.base / "var/lib/virtfleet-passthrough/images").exists()
     assert set(Ledger.read(host.root).section("images")) == {f"/boot/initrd.img-{kernel}" for kernel in (OLD, NEW)}
+
+
+def with_watchdog(host: Host) -> None:
+    place = host.base / "sys/class/watchdog/watchdog0"
+    place.mkdir(parents=True)
+    (place / "identity").write_text("i6300ESB timer\n")
+
+
+def test_an_image_that_will_be_tried_can_start_the_machines_watchdog(host: Host) -> None:
+    host.hold()
+    with_watchdog(host)
+    foretold = host.call(staged=True, check=True)
+    assert not host.root.exists(early_files.SCRIPT_PATH)
+    result = host.call(staged=True)
+    assert (foretold.changed, foretold.diff) == (result.changed, result.diff)
+    held = Ledger.read(host.root).section("images")[staged(NEW)]["files"]
+    assert set(WATCHDOG.values()) <= set(held)
+    host.commands.clear()
+    assert not host.call(staged=True).changed
+    assert host.commands == []
+
+
+def test_an_image_that_starts_a_watchdog_is_right_until_that_is_taken_back(host: Host) -> None:
+    host.hold()
+    with_watchdog(host)
+    host.call(staged=True)
+    # As a commit leaves them.
+    host.call()
+    assert not host.call().changed
+    ledger = Ledger.read(host.root)
+    vfio = {path: digest for path, digest in installed_digests(host.root, ledger).items() if path not in WATCHDOG}
+    assert stale_images(host.root, ledger, vfio) == []
+    facts = read_state(host.root, host.run, Ledger.read(host.root), {})
+    assert set(facts["images"][0]["watchdog_files"]) >= set(WATCHDOG)
+    host.let_go()
+    with locked(host.root) as ledger:
+        release_early_files(host.root, ledger)
+    assert host.rebuilt(host.call()) == [OLD, NEW]
+    assert host.contents() == [archive({"init": b"#!/bin/sh\n"})] * 2
+    assert not (host.base / LEDGER_PATH.lstrip("/")).exists()
+
+
+def test_without_a_watchdog_nothing_of_it_is_brought(host: Host) -> None:
+    host.hold()
+    host.call(staged=True)
+    assert not host.root.exists(early_files.SCRIPT_PATH)

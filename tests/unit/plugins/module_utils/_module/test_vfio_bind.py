@@ -94,7 +94,7 @@ def call(
     empty: dict[str, t.Any] = {**dict.fromkeys(names), "allow": []}
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
-    defaults["bootloader"] = "auto"
+    defaults.update(bootloader="auto", boot_entries=True)
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -179,6 +179,26 @@ def test_generation_counts_up_with_the_list(kernel: FakeKernel) -> None:
     result = call(kernel, TWIN)
     assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
     assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", FIRST, TWIN]
+
+
+def test_boot_entries_are_left_to_a_boot_on_trial(kernel: FakeKernel) -> None:
+    asked: list[tuple[tuple[str, ...], bool]] = []
+
+    def refusing(
+        root: Root, run: Runner, ledger: Ledger, /, owner: str, args: t.Sequence[str], check_mode: bool
+    ) -> ArgumentsChange:
+        asked.append((tuple(args), check_mode))
+        return set_arguments(root, run, ledger, owner, args, check_mode)
+
+    result = call(kernel, FIRST, set_args=refusing, boot_entries=False)
+    assert result.changed
+    # Still asked whether the boot loader can take them, before the first write.
+    assert asked == [(("virtfleet_passthrough.generation=1",), True)]
+    assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=1"]
+    assert not any("generation=1" in entry["after"] for entry in result.diff if entry["before"] == "")
+    assert table(kernel).startswith("generation 1\n")
+    assert not call(kernel, FIRST, boot_entries=False).changed
+    assert call(kernel, FIRST).changed
 
 
 def test_exclusive_releases_what_left_the_list(kernel: FakeKernel) -> None:

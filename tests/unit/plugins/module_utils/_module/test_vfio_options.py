@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
     InputError,
     RefusedError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._module import vfio_options
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_options import change
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
@@ -34,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "resize_now": False,
     "xorg_host_gpu": None,
     "bootloader": "auto",
+    "boot_entries": True,
 }
 BAR: dict[str, Any] = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
 
@@ -127,6 +130,26 @@ def test_the_command_line_is_written_by_the_boot_loader_that_was_named(kernel: F
     with pytest.raises(InputError, match="bootloader=proxmox-boot-tool"):
         run(kernel, ignore_msrs=True, bootloader="proxmox-boot-tool")
     assert tree(kernel) == before
+
+
+@pytest.mark.parametrize(("boot_entries", "asked"), [(True, [True, False]), (False, [True])])
+def test_boot_entries_may_be_left_to_a_boot_on_trial(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch, boot_entries: bool, asked: list[bool]
+) -> None:
+    kernel.write("/lib/modules/6.12.0-test/modules.builtin", "kernel/arch/x86/kvm/kvm.ko\n")
+    kernel.write("/lib/modules/6.12.0-test/modules.builtin.modinfo", "kvm.parm=ignore_msrs:bool\0")
+    seen: list[bool] = []
+
+    def set_arguments(*positional: Any) -> ArgumentsChange:
+        assert positional[4] == ["kvm.ignore_msrs=1"]
+        seen.append(positional[5])
+        return ArgumentsChange(True, {}, ({"before": "", "after": "line"},))
+
+    monkeypatch.setattr(vfio_options, "set_arguments", set_arguments)
+    result = run(kernel, ignore_msrs=True, boot_entries=boot_entries)
+    assert seen == asked
+    assert result.data["kernel_args"] == ["kvm.ignore_msrs=1"]
+    assert ({"before": "", "after": "line"} in result.diff) == boot_entries
 
 
 def test_resizing_now(kernel: FakeKernel) -> None:

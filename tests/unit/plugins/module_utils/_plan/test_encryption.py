@@ -64,6 +64,13 @@ def test_an_encrypted_root_needs_a_display_for_its_prompt() -> None:
     assert guard({"initramfs": Verdict()}, host(), chosen, ()) == {"initramfs": Verdict()}
 
 
+def test_what_is_put_into_the_initramfs_is_the_module_that_shows_a_console_and_not_the_driver_of_the_bus() -> None:
+    paravirtual = dataclasses.replace(HOST_GPU, driver="virtio-pci")
+    described = dataclasses.replace(host(), devices=(paravirtual, GPU))
+    (refusal,) = guard({"initramfs": IMAGE}, described, {"gpu": (GPU,)}, ())["initramfs"].refusals
+    assert "Put virtio_gpu into the initramfs" in refusal.reason
+
+
 def test_a_driver_that_is_built_in_needs_no_image() -> None:
     described = host()
     described = dataclasses.replace(described, facts={**described.facts, "vfio": {"builtin_drivers": ["i915"]}})

@@ -51,6 +51,7 @@ def image(kernel: str, content: dict[str, t.Any] | None, missing: t.Sequence[str
         "content": content,
         "modules_needed": MODULES,
         "modules_missing": list(missing),
+        "watchdog_files": {},
     }
 
 

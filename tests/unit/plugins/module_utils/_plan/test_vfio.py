@@ -168,7 +168,7 @@ def image_of(table: Table | None, kernel: str = "6.1") -> dict[str, t.Any]:
     names = IN_IMAGE["initramfs-tools"]
     files = boot_files(table, ["initramfs-tools"]) if table is not None else ()
     held = {names[file.path]: digest(file.content) for file in files if file.path in names}
-    return {"kernel": kernel, "content": {"files": held, "modules": []}, "modules_needed": []}
+    return {"kernel": kernel, "content": {"files": held, "modules": []}, "modules_needed": [], "watchdog_files": {}}
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,21 @@ def test_a_card_that_is_gone_is_named(kernel: FakeKernel, shell: list[str]) -> N
     assert run(kernel, shell) == [f"virtfleet-passthrough: {FIRST} is not there, expected 8086:10d3: nothing to hold"]
 
 
+def test_a_card_that_vanishes_meanwhile_does_not_cost_the_other_its_driver(
+    kernel: FakeKernel, shell: list[str]
+) -> None:
+    kernel.write(TABLE_PATH, str(Table(3, {Address.parse(FIRST): NIC, Address.parse(TWIN): NIC})))
+    vanishing = MODPROBE.replace("mkdir", f'mv "$TREE/sys/bus/pci/devices/{FIRST}" "$TREE/gone"\nmkdir', 1)
+    kernel.write("/sbin/modprobe", vanishing)
+    (kernel.base.parent / "tools/mv").symlink_to(shutil.which("mv") or "/bin/mv")
+    lost, held = run(kernel, shell)
+    assert FIRST in lost
+    assert "held" not in lost
+    assert held == f"virtfleet-passthrough: {TWIN} 8086:10d3 held for vfio-pci"
+    assert kernel.driver(TWIN) == "vfio-pci"
+    assert not (kernel.base / f"sys/bus/pci/devices/{FIRST}").exists()
+
+
 def test_without_an_iommu_the_host_keeps_its_device(kernel: FakeKernel, shell: list[str]) -> None:
     # vfio-pci would refuse to probe it, and the override would keep the native driver away.
     (kernel.base / f"sys/bus/pci/devices/{FIRST}/iommu_group").unlink()

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,38 @@ def test_what_each_recorded_host_boots(
     state = read_boot_state(host.root, Ledger())
     assert state["bootloader"] == "grub-bls"
     assert not state["reboot_required"]
+
+
+def test_bytes_that_are_no_utf_8_are_shown_as_the_running_line_shows_them(tmp_path: Path) -> None:
+    host = GrubbyTree(tmp_path, "grub_bls/fedora-41")
+    line = b" x=\xff\xfe"
+    for path in (tmp_path / "boot/loader/entries").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\nlinux", b"\nlinux", 1).replace(b" ro ", b" ro" + line + b" ", 1))
+    running = tmp_path / "proc/cmdline"
+    running.write_bytes(running.read_bytes().replace(b" ro ", b" ro" + line + b" ", 1))
+    state = read_boot_state(host.root, Ledger())
+    assert "x=\ufffd\ufffd" in state["next_boot"]
+    assert not state["reboot_required"]
+    json.dumps(state, ensure_ascii=False).encode()
+
+
+def test_a_kernel_in_a_directory_of_its_own_has_its_release(tmp_path: Path) -> None:
+    """kernel-install with layout=bls where GRUB is the boot loader."""
+    host = GrubbyTree(tmp_path, "grub_bls/fedora-41")
+    kernels = [entry.kernel for entry in host.entries()]
+    for path in (tmp_path / "boot/loader/entries").iterdir():
+        path.write_text(re.sub(r"(?m)^linux /vmlinuz-(.*)", r"linux /m/\1/linux", path.read_text()))
+    assert [entry.kernel for entry in host.entries()] == kernels
+
+
+def test_another_system_as_the_default_is_refused(tmp_path: Path) -> None:
+    host = GrubbyTree(tmp_path, "grub_bls/almalinux-9.2")
+    configuration = host.read("/boot/grub2/grub.cfg")
+    host.write("/boot/grub2/grub.cfg", configuration + "menuentry 'Windows' --id osprober-efi {\n chainloader /w\n}\n")
+    host.write("/boot/grub2/grubenv", "# GRUB Environment Block\nsaved_entry=osprober-efi\n####")
+    assert read_boot_state(host.root, Ledger())["next_boot"] == []
+    with pytest.raises(RefusedError, match="what boots next is 'Windows'"):
+        host.put("iommu", "intel_iommu=on")
 
 
 def test_variables_of_the_environment_block_and_of_tuned_are_part_of_the_line(tmp_path: Path) -> None:

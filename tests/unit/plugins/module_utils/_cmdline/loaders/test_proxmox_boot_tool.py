@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import ToolError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError, ToolError
 from tests.unit.plugins.boot_trees import BootTree
 
 PVE_7, PVE_8, PVE_9 = (
@@ -78,7 +78,7 @@ class ProxmoxHost(BootTree):
             wrong = {"stale": "", "once wrong": " a=2"}.get(self.failure or "", " a=1")
             (partition / "grub/grub.cfg").write_text(text.replace(" a=1", wrong))
             return
-        line = (self.base / "etc/kernel/cmdline").read_text().strip()
+        line = (self.base / "etc/kernel/cmdline").read_text().split("\n")[0]
         (partition / "loader/entries").mkdir(parents=True)
         if self.failure == "no entries":
             return
@@ -188,6 +188,45 @@ def test_without_the_line_the_running_one_counts(host: ProxmoxHost) -> None:
     assert set(host.lines().values()) == {LINE}
     host.put("iommu", "a=1")
     assert template.read_text() == f"{LINE} a=1\n"
+
+
+@on(PVE_7, PVE_8)
+def test_the_tool_reads_one_line_of_the_file_and_no_more(host: ProxmoxHost) -> None:
+    template = host.base / "etc/kernel/cmdline"
+    template.write_text(f"{LINE}\nquiet # what is here was never read\n")
+    assert set(host.lines().values()) == {LINE}
+    host.put("iommu", "a=1")
+    assert template.read_text() == f"{LINE} a=1\nquiet # what is here was never read\n"
+    host.put("iommu")
+    assert template.read_text() == f"{LINE}\nquiet # what is here was never read\n"
+
+
+@on(PVE_7)
+def test_a_first_line_that_the_tool_stops_at(host: ProxmoxHost) -> None:
+    (host.base / "etc/kernel/cmdline").write_text(f"# our line\n{LINE}\n")
+    # The partitions keep what they had.
+    assert set(host.lines().values()) == {LINE}
+    with pytest.raises(RefusedError, match="first line of /etc/kernel/cmdline has no root="):
+        host.put("iommu", "a=1")
+
+
+@on(PVE_7)
+def test_a_kernel_of_others_is_not_copied_unless_it_is_asked_for(host: ProxmoxHost) -> None:
+    debian = "6.12.43+deb13-amd64"
+    for name in ("vmlinuz", "initrd.img"):
+        (host.base / f"boot/{name}-{debian}").write_text("")
+    assert host.next_kernel() == "5.15.131-2-pve"
+    assert debian not in {entry["kernel"] for entry in host.entries()}
+    (host.base / "etc/kernel/proxmox-boot-manual-kernels").write_text(f"{debian}\n")
+    assert host.next_kernel() == debian
+
+
+@on(PVE_7)
+def test_the_title_is_that_of_the_product(host: ProxmoxHost) -> None:
+    (host.base / "usr/share/doc/proxmox-backup").mkdir(parents=True)
+    assert {entry["title"].partition(" (")[0] for entry in host.entries()} == {"Proxmox Backup Server"}
+    (host.base / "etc/pve").mkdir()
+    assert {entry["title"].partition(" (")[0] for entry in host.entries()} == {"Proxmox Virtual Environment"}
 
 
 @on(PVE_8)

@@ -132,6 +132,68 @@ def test_recorded_trees(tree: str, kernels: list[str], reboot: bool) -> None:
     assert state["next_boot"] == state["entries"][0]["args"]
 
 
+GRUB_CFG = """if [ "${next_entry}" ]; then
+  set default="${next_entry}"
+else
+  set default="${saved_entry}"
+fi
+if [ -n "${boot_counter}" -a "${boot_success}" = "0" ]; then
+  if [ "${boot_counter}" = "0" -o "${boot_counter}" = "-1" ]; then
+    set default=1
+  fi
+fi
+blscfg
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "position"),
+    [
+        ("", 0),
+        ("boot_success=1\nboot_counter=0", 0),
+        ("boot_success=0\nboot_counter=2", 0),
+        ("boot_success=0\nboot_counter=0", 1),
+        ("next_entry=1", 1),
+        ("saved_entry=ostree-1-fedora-coreos", 1),
+    ],
+)
+def test_grub_may_boot_another_deployment_than_the_first(tmp_path: Path, environment: str, position: int) -> None:
+    """A countdown of failed boots that has ended (greenboot), or somebody's choice."""
+    host = copy("fedora-coreos-39", tmp_path)
+    (host.base / "boot/grub2/grub.cfg").write_text(GRUB_CFG)
+    (host.base / "boot/grub2/grubenv").write_text(f"# GRUB Environment Block\n{environment}\n{'#' * 900}")
+    state = read_boot_state(host.root, Ledger())
+    assert [index for index, entry in enumerate(state["entries"]) if entry["default"]] == [position]
+    assert state["next_boot"] == state["entries"][position]["args"]
+    if position:
+        with pytest.raises(RefusedError, match=r"GRUB boots .* next, which is not the first deployment"):
+            host.put("iommu=pt")
+        assert host.commands == []
+    else:
+        host.put("iommu=pt")
+        assert host.next_boot()[-1] == "iommu=pt"
+
+
+def test_a_captured_tree_that_lost_its_links(tmp_path: Path) -> None:
+    host = copy("fedora-coreos-39", tmp_path)
+    expected = read_boot_state(host.root, Ledger())
+    (host.base / "boot/loader").unlink()
+    assert read_boot_state(host.root, Ledger()) == expected
+    (host.base / "boot/loader.0/entries").mkdir(parents=True)
+    assert read_boot_state(host.root, Ledger()) == expected
+    (host.base / "boot/loader.0/entries/ostree-1.conf").write_text("")
+    assert read_boot_state(host.root, Ledger())["bootloader"] is None
+
+
+def test_a_staged_deployment_counts_among_the_entries_of_the_next_boot(tmp_path: Path) -> None:
+    host = copy("silverblue-42", tmp_path)
+    (host.base / "boot/grub2").mkdir()
+    (host.base / "boot/grub2/grub.cfg").write_text(GRUB_CFG)
+    (host.base / "boot/grub2/grubenv").write_text("# GRUB Environment Block\nnext_entry=1\n####")
+    state = read_boot_state(host.root, Ledger())
+    assert [entry["default"] for entry in state["entries"]] == [False, True, False]
+
+
 def test_set_again_change_and_back(host: OstreeHost) -> None:
     line = host.next_boot()
     before = host.snapshot()

@@ -62,7 +62,7 @@ def on(*names: str) -> pytest.MarkDecorator:
             ["6.17.10-300.fc43.x86_64", "6.17.1-300.fc43.x86_64", "6.17.1-300.fc43.x86_64"],
             "6.17.10-300.fc43.x86_64",
         ),
-        (ARCH, ["vmlinuz", "memtest.efi", "linux-lts", "linux", "linux"], "linux"),
+        (ARCH, ["vmlinuz", "memtest.efi", "linux", "linux-lts", "linux"], "linux"),
     ],
 )
 def test_the_menu_as_the_boot_loader_shows_it(tmp_path: Path, name: str, kernels: list[str], following: str) -> None:
@@ -161,14 +161,21 @@ def test_a_missing_template_is_drift(tree: BootTree) -> None:
 @pytest.mark.parametrize(
     ("variables", "configuration", "title"),
     [
-        ({}, "", "Arch Linux LTS"),
+        ({}, "", "Arch Linux"),
         ({}, "default arch\n", "Arch Linux"),
         ({}, "default ARCH-FALL*\n", "Arch Linux (fallback initramfs)"),
         ({}, "#default arch.conf\ndefault\tarch-fallback.conf\n", "Arch Linux (fallback initramfs)"),
-        ({}, "default windows.conf\n", "Arch Linux LTS"),
-        ({}, "default @saved\n", "Arch Linux LTS"),
+        ({}, "default windows.conf\n", "Arch Linux"),
+        ({}, "default auto-windows\n", "Arch Linux"),
+        ({}, "default @saved\n", "Arch Linux"),
+        ({"LoaderEntryLastBooted": "arch-lts.conf"}, "default @saved\n", "Arch Linux LTS"),
         ({"LoaderEntryLastBooted": "arch.conf"}, "default @saved\n", "Arch Linux"),
         ({"LoaderEntryDefault": "arch-fallback.conf"}, "default arch.conf\n", "Arch Linux (fallback initramfs)"),
+        (
+            {"LoaderEntryDefault": "arch-fallback.conf", "LoaderEntryPreferred": "arch-lts.conf"},
+            "preferred arch.conf\n",
+            "Arch Linux LTS",
+        ),
         (
             {"LoaderEntryDefault": "arch-fallback.conf", "LoaderEntryOneShot": "arch.conf"},
             "default arch-lts.conf\n",
@@ -184,6 +191,19 @@ def test_what_boots_next(tmp_path: Path, variables: dict[str, str], configuratio
     for name, value in variables.items():
         set_loader_variable(tmp_path, name, value)
     assert [entry["title"] for entry in tree.entries() if entry["default"]] == [title]
+
+
+@on(ARCH)
+def test_another_system_that_the_loader_found_by_itself_may_boot_next(tree: BootTree) -> None:
+    (tree.base / "boot/loader/loader.conf").write_text("default auto-windows\n")
+    manager = tree.base / "boot/EFI/Microsoft/Boot/bootmgfw.efi"
+    manager.parent.mkdir(parents=True)
+    manager.write_text("MZ")
+    state = tree.state()
+    assert (state["bootloader"], state["next_boot"]) == ("systemd-boot", [])
+    assert not any(entry["default"] for entry in state["entries"])
+    with pytest.raises(RefusedError, match="another system that systemd-boot found by itself"):
+        tree.put("iommu", "intel_iommu=on")
 
 
 @on(FEDORA_43)

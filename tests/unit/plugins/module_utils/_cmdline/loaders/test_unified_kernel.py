@@ -19,9 +19,17 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     ToolError,
 )
 from tests.unit.plugins.boot_trees import BootTree
-from tests.unit.plugins.efi_variables import file_path, load_option, set_boot_current, set_loader_variable, set_variable
+from tests.unit.plugins.efi_variables import (
+    file_path,
+    hard_drive,
+    load_option,
+    set_boot_current,
+    set_loader_variable,
+    set_variable,
+)
 from tests.unit.plugins.unified_images import FakeUkify, pe_file, unified_image
 
+ESP = "c1a5d0de-0001-4aaa-8bbb-0123456789ab"
 MACHINE = "4098b3f648d74c13b1f04ccfba7798e8"
 OLD, NEW = "6.12.41+deb13-amd64", "6.12.43+deb13-amd64"
 LINE = "root=/dev/vda2 ro quiet"
@@ -310,6 +318,67 @@ def test_a_place_of_its_own_for_the_partition(host: UnifiedHost, settings: str) 
     assert host.state()["bootloader"] is None
     (host.base / "etc/kernel/install.conf").write_text(settings)
     assert set(host.lines().values()) == {LINE}
+
+
+PRESET = 'PRESETS=("default")\nALL_kver="/boot/vmlinuz-linux"\ndefault_uki="/efi/EFI/Linux/arch-linux.efi"\n'
+
+
+@pytest.mark.parametrize(
+    ("preset", "drop_ins", "template", "reason"),
+    [
+        (PRESET, False, True, None),
+        (PRESET, True, True, None),
+        (PRESET, False, False, None),
+        (PRESET, True, False, r"mkinitcpio takes the command line .* from /etc/cmdline\.d"),
+        (PRESET + 'default_cmdline="/etc/other"\n', False, True, r"linux\.preset gives its unified kernel images"),
+        (PRESET + 'default_options="-S autodetect --no-cmdline"\n', False, True, r"linux\.preset gives"),
+        (PRESET.replace("default_uki", "default_image"), True, False, None),
+    ],
+)
+def test_what_mkinitcpio_will_give_the_next_kernel(
+    host: UnifiedHost, preset: str, drop_ins: bool, template: bool, reason: str | None
+) -> None:
+    for path in ("etc/mkinitcpio.d", "etc/cmdline.d"):
+        (host.base / path).mkdir()
+    (host.base / "etc/mkinitcpio.d/linux.preset").write_text(preset)
+    if drop_ins:
+        (host.base / "etc/cmdline.d/root.conf").write_text(LINE)
+    (host.base / "etc/kernel/cmdline").unlink(missing_ok=True)
+    if template:
+        (host.base / "etc/kernel/cmdline").write_text(f"{LINE}\n")
+    before = host.snapshot()
+    if reason is None:
+        assert host.put("iommu", "intel_iommu=on").changed
+    else:
+        with pytest.raises(RefusedError, match=reason):
+            host.put("iommu", "intel_iommu=on")
+        assert host.snapshot() == before
+
+
+def test_an_image_that_a_package_brought_is_not_built_anew(host: UnifiedHost) -> None:
+    """Fedora's kernel-uki-virt: kernel-install copies the next one as it comes."""
+    packaged = host.base / f"usr/lib/modules/{NEW}/vmlinuz-virt.efi"
+    packaged.parent.mkdir(parents=True)
+    packaged.write_text("")
+    before = host.snapshot()
+    with pytest.raises(RefusedError, match=r"ready-made from a package .*vmlinuz-virt\.efi.*addon"):
+        host.put("iommu", "intel_iommu=on")
+    assert host.snapshot() == before
+
+
+def test_shim_is_told_by_the_firmware_which_image_to_start(host: UnifiedHost) -> None:
+    """Fedora's images without a boot menu: the firmware's entry is shim with the image as its argument; a new kernel
+    is tried once before it stays."""
+    shim = load_option(hard_drive(ESP), file_path("\\EFI\\fedora\\shimx64.efi"))
+
+    def entry(release: str) -> bytes:
+        return shim + f"\\EFI\\Linux\\{MACHINE}-{release}.efi".encode("utf-16-le") + b"\0\0"
+
+    set_boot_current(host.base, entry(OLD), number=1)
+    assert (host.state()["bootloader"], host.next_kernel()) == ("unified-kernel", OLD)
+    set_variable(host.base, "Boot0002", entry(NEW))
+    set_variable(host.base, "BootNext", b"\x02\0")
+    assert host.next_kernel() == NEW
 
 
 def test_images_of_mkinitcpio_are_told_apart_by_their_release(tmp_path: Path) -> None:
