@@ -42,7 +42,13 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parame
     with_trial,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import Record, TriedImage, write_record
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, identify, read_status
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import (
+    Status,
+    identify,
+    read_status,
+    require_loader,
+    require_possible,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.limits import too_long
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.tokens import Token
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange, set_owners
@@ -117,7 +123,7 @@ def arm(root: Root, run: Runner, ledger: Ledger, request: Request, check_mode: b
     if armed is not None and armed.identifier == plan.record.identifier:
         return Armed(armed, False)
     diff = plan.diff(root, ledger)
-    loader = _loader(status)
+    loader = require_loader(status)
     if not check_mode:
         if recorded is not None:
             take_away(root, run, ledger, loader, recorded)
@@ -129,26 +135,10 @@ def arm(root: Root, run: Runner, ledger: Ledger, request: Request, check_mode: b
     return Armed(plan.record, True, diff)
 
 
-def _loader(status: Status) -> TrialLoader:
-    if status.loader is None:
-        raise status.obstacle or HostStateError("the boot loader of this machine is unknown")
-    return status.loader
-
-
 def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status: Status) -> Plan:
     """Decide everything and refuse what must be refused; writes nothing."""
     _check(request)
-    loader, base = _loader(status), status.base
-    if base is None:
-        raise status.obstacle or HostStateError("what boots next is unknown")
-    reason = loader.obstacle(run)
-    if reason is not None:
-        raise RefusedError(f"no boot on trial is possible on this machine: {reason}")
-    chosen = loader.one_shot()
-    if chosen not in (None, loader.entry_name):
-        raise RefusedError(
-            f"'{chosen}' is already chosen for the next boot, by somebody else: boot it, or take it back"
-        )
+    loader, base = require_possible(run, status)
     owners, panic = _with_panic(root, run, ledger, request, status, base)
     wanted = set_owners(root, run, ledger, owners, True)
     images = {kernel: _image(root, loader, kernel, path) for kernel, path in request.images.items()}

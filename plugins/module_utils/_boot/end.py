@@ -22,10 +22,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record
     forget_record,
     write_record,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, read_status
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import (
+    Status,
+    read_status,
+    require_loader,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange, set_owners
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import staged
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -54,7 +58,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     the old entry or the new one, and the trial has to be armed again.
     """
     status = read_status(root, ledger)
-    record, loader = status.record, status.loader
+    record = status.record
     if status.state == records.COMMITTED:
         return Committed(None)
     if status.state != records.TRYING or record is None:
@@ -63,8 +67,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
         raise RefusedError(
             f"the trial cannot be committed: {'; '.join(status.stale)}. What runs is not what would boot: arm it again"
         )
-    if loader is None:
-        raise status.obstacle or HostStateError("the boot loader of this machine is unknown")
+    loader = require_loader(status)
     _refuse_lost_images(root, record)
     change = set_owners(root, run, ledger, record.owners, True)
     if check_mode:
@@ -113,8 +116,7 @@ def roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> tupl
     record = status.record
     if record is None:
         return status, []
-    if status.loader is None:
-        raise status.obstacle or HostStateError("the boot loader of this machine is unknown")
+    loader = require_loader(status)
     owned = _owned.owned_paths(ledger, deadline.OWNER)
     changes = [_owned.preview_release(root, ledger, path) for path in owned]
     if not check_mode:
@@ -122,7 +124,7 @@ def roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> tupl
             deadline.stop(root, run)
             _stop_watchdogs(root, run, record)
         staged.discard(root, ledger)
-        take_away(root, run, ledger, status.loader, record)
+        take_away(root, run, ledger, loader, record)
     return status, [_owned.diff_entry(change) for change in changes if change.changed]
 
 

@@ -12,8 +12,12 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import Status, read_status
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import (
+    Status,
+    last_words_of,
+    read_status,
+    require_possible,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -29,11 +33,10 @@ def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) ->
     if deadline is None and records.read_record(ledger) is None:
         return {"state": records.NONE, "stale": [], "last_words": []}
     status = read_status(root, ledger)
-    failed = status.record is not None and status.state == records.ROLLED_BACK
     return {
         "state": status.state,
         "stale": list(status.stale),
-        "last_words": last_words(root, run, status.record) if failed and status.record is not None else [],
+        "last_words": last_words_of(root, run, status),
         **({} if deadline is None else _possibility(root, run if root.is_live else _nobody_answers, status, deadline)),
     }
 
@@ -46,25 +49,10 @@ def _nobody_answers(argv: t.Sequence[str], cwd: str | None = None) -> CommandRes
 
 def _possibility(root: Root, run: Runner, status: Status, deadline: int) -> dict[str, t.Any]:
     try:
-        reason = _obstacle(run, status)
+        loader, _base = require_possible(run, status)
         choice = watchdog.choose(root, watchdog.AUTO, deadline)
     except PassthroughError as exc:
         return {"obstacle": str(exc), "not_covered": []}
     covered = choice.argument is not None or bmc_watchdog.seconds_for(root, deadline) is not None
-    return {
-        "obstacle": None if reason is None else f"no boot on trial is possible on this machine: {reason}",
-        "not_covered": [
-            *([] if covered else [f"an early hang is not covered: {choice.reason}"]),
-            *(status.loader.not_covered if status.loader is not None else ()),
-        ],
-    }
-
-
-def _obstacle(run: Runner, status: Status) -> str | None:
-    if status.obstacle is not None:
-        raise status.obstacle
-    reason = status.loader.obstacle(run) if status.loader is not None else "its boot loader is unknown"
-    chosen = status.loader.one_shot() if status.loader is not None else None
-    if reason is None and status.loader is not None and chosen not in (None, status.loader.entry_name):
-        return f"'{chosen}' is already chosen for the next boot, by somebody else: boot it, or take it back"
-    return reason
+    early = [] if covered else [f"an early hang is not covered: {choice.reason}"]
+    return {"obstacle": None, "not_covered": [*early, *loader.not_covered]}

@@ -15,6 +15,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.detection import find_trial_loader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import file_digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import Base, TrialLoader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import running_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import Record, read_record, state_of
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
@@ -22,7 +23,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
     differs_from_running,
     running_arguments,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
+    HostStateError,
+    PassthroughError,
+    RefusedError,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
@@ -68,6 +74,35 @@ def _look_at_loader(root: Root) -> tuple[TrialLoader | None, Base | None, Passth
         return loader, loader.base(), None
     except PassthroughError as exc:
         return loader, None, exc
+
+
+def require_loader(status: Status) -> TrialLoader:
+    """The boot loader; raises what kept it from being known."""
+    if status.loader is None:
+        raise status.obstacle or HostStateError("the boot loader of this machine is unknown")
+    return status.loader
+
+
+def require_possible(run: Runner, status: Status) -> tuple[TrialLoader, Base]:
+    """What a trial would be made with; raises the reason where none can be made here now."""
+    loader = require_loader(status)
+    if status.base is None:
+        raise status.obstacle or HostStateError("what boots next is unknown")
+    reason = loader.obstacle(run)
+    if reason is not None:
+        raise RefusedError(f"no boot on trial is possible on this machine: {reason}")
+    chosen = loader.one_shot()
+    if chosen not in (None, loader.entry_name):
+        raise RefusedError(
+            f"'{chosen}' is already chosen for the next boot, by somebody else: boot it, or take it back"
+        )
+    return loader, status.base
+
+
+def last_words_of(root: Root, run: Runner, status: Status) -> list[str]:
+    """Of a trial that failed; empty in every other state."""
+    failed = status.record is not None and status.state == records.ROLLED_BACK
+    return last_words(root, run, status.record) if failed and status.record is not None else []
 
 
 def identify(entry: Entry) -> dict[str, t.Any]:

@@ -15,9 +15,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Request, arm
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import release_early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import commit, roll_back
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import Record
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import read_status
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import last_words_of, read_status
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -95,12 +94,11 @@ def _with_watchdog(root: Root, ledger: Ledger, check_mode: bool, rolled_back: Re
 
 def _report(root: Root, run: Runner, ledger: Ledger) -> dict[str, t.Any]:
     status = read_status(root, ledger)
-    failed = status.record is not None and status.state == records.ROLLED_BACK
     return {
         "state": status.state,
         **_told(status.record),
         "stale": list(status.stale),
-        "last_words": last_words(root, run, status.record) if failed and status.record is not None else [],
+        "last_words": last_words_of(root, run, status),
         "reboot_required": status.reboot_required,
     }
 

