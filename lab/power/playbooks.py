@@ -33,9 +33,14 @@ class StoppedError(Exception):
 
 def converge(host: Host, stop: threading.Event, marks: Path | None = None) -> None:
     """``site.yml`` with its reboot; ``marks`` is where to write which task wrote what."""
-    names = ["log_marks"] if marks is not None else []
-    added = {"LAB_WRITE_LOG": str(host.write_log), "LAB_LOG_MARKS": str(marks)} if marks is not None else {}
-    _play(host, "site", {"boot_reboot": True}, stop, {**added, "ANSIBLE_CALLBACKS_ENABLED": ",".join(names)})
+    added = {}
+    if marks is not None:
+        added = {
+            "LAB_WRITE_LOG": str(host.write_log),
+            "LAB_LOG_MARKS": str(marks),
+            "ANSIBLE_CALLBACKS_ENABLED": "log_marks",
+        }
+    _play(host, "site", {"boot_reboot": True}, stop, added)
 
 
 def check_in_sync(host: Host, stop: threading.Event) -> None:
