@@ -25,7 +25,7 @@ _DISK_AND_DIRECTORY: t.Final = len("BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz- ")
 
 def line_size(args: t.Iterable[str], kernel: str) -> int:
     """How many bytes the kernel is given for ``args``, with an allowance for what the loader adds."""
-    return len(" ".join(args).encode()) + _DISK_AND_DIRECTORY + len(kernel.encode())
+    return len(" ".join((*args, kernel)).encode("utf-8", "surrogateescape")) - 1 + _DISK_AND_DIRECTORY
 
 
 def too_long(title: str, kernel: str, before: t.Iterable[str], after: t.Iterable[str]) -> str | None:

@@ -208,7 +208,7 @@ def _diff(before: t.Sequence[Entry], after: t.Sequence[Entry]) -> tuple[t.Mappin
 def _numbered(entries: t.Iterable[Entry]) -> t.Iterator[tuple[tuple[t.Any, ...], tuple[str, ...]]]:
     """Title and kernel, with how often they came before where entries share them, to the line."""
     seen: dict[tuple[str, str], int] = {}
-    for entry in entries:
+    for entry in (entry.readable() for entry in entries):
         key = (entry.title, entry.kernel)
         seen[key] = seen.get(key, -1) + 1
         yield (*key, seen[key]), entry.args

@@ -75,7 +75,8 @@ def test_bytes_that_are_no_utf_8_are_shown_as_the_running_line_shows_them(tmp_pa
     state = read_boot_state(host.root, Ledger())
     assert "x=\ufffd\ufffd" in state["next_boot"]
     assert not state["reboot_required"]
-    json.dumps(state, ensure_ascii=False).encode()
+    change = host.put("iommu", "intel_iommu=on", check_mode=True)
+    json.dumps([state, change.state, change.diff], ensure_ascii=False).encode()
 
 
 def test_a_kernel_in_a_directory_of_its_own_has_its_release(tmp_path: Path) -> None:
