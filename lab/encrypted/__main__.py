@@ -30,10 +30,12 @@ GIVEN = (NIC, DISPLAY)
 # What shows a console on the display that the host keeps.
 MODULE = "virtio_gpu"
 # How an administrator puts it into the initramfs, by flavour; both generators load what is named there early.
+DRACUT_FILE = "/etc/dracut.conf.d/display.conf"
 FORCE_DRIVERS = f'force_drivers+=" {MODULE} "'
+REBUILD = "dracut --force --quiet /boot/initrd.img-$(uname -r)"
 ADD_MODULE: Mapping[str, str] = {
     "debian12-luks": f"echo {MODULE} >>/etc/initramfs-tools/modules && update-initramfs -u",
-    "debian13-luks": f"echo '{FORCE_DRIVERS}' >/etc/dracut.conf.d/display.conf && dracut --force --quiet",
+    "debian13-luks": f"echo '{FORCE_DRIVERS}' >{DRACUT_FILE} && {REBUILD}",
 }
 SETTLE = "systemctl is-system-running --wait || true; udevadm settle"
 ROOT = "lsblk --noheadings --inverse --list --output NAME,TYPE,FSTYPE $(findmnt -no SOURCE /)"
@@ -43,7 +45,7 @@ WRITTEN = ("/etc", "/boot", "/var/lib/virtfleet-passthrough")
 IMAGES = "sha256sum /boot/initrd.img-*"
 # Until a new image is being written beside the old one; a tenth of a second is a long time then.
 BUILDING = """\
-for _ in $(seq 2400); do
+for _ in $(seq 4000); do
   for image in /boot/.initrd.img-*.virtfleet-new; do
     [ ! -s "$image" ] || exit 0
   done
@@ -94,7 +96,7 @@ class Proof:
             self.check_refused(untouched)
         with step("3", f"plan.yml with the key that allows it; then {MODULE} in the initramfs instead", "1 minute"):
             self.check_allowed()
-            self.host.ssh(ADD_MODULE[self.host.flavour], limit=300)
+            self.host.ssh(ADD_MODULE[self.host.flavour], limit=600)
             files_before = manifest(self.host)
         with step("4", "the power goes while site.yml builds the image", "2 minutes"):
             self.cut_during_the_build(drivers_before)
@@ -164,7 +166,7 @@ class Proof:
         with ThreadPoolExecutor(1) as pool:
             attempt = pool.submit(self.playbooks.attempt, "site", boot_reboot="true")
             try:
-                self.host.ssh(BUILDING, limit=300)
+                self.host.ssh(BUILDING, limit=600)
             finally:
                 machine.cut(self.host)
             status, _said = attempt.result()
