@@ -29,6 +29,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.method
 
 _MODPROBE_FILES: t.Final = "file /etc/modprobe.d/"
 
+_NOT_KEPT: t.Final = "the old entry is still what boots by default: site keeps this boot, or its deadline ends it"
+_STILL_ARMED: t.Final = (
+    "a run that was cut off has armed a boot on trial: the next reboot, whoever orders it, boots that once, and comes "
+    "back unless site keeps it"
+)
+
 # Domains come after the boot, and are never what is on trial.
 _AFTER_THE_BOOT: t.Final = "libvirt_domains"
 
@@ -111,7 +117,8 @@ def judge_reboot(
     trial = {"state": trials.NONE, **host.trial}
     state = trial["state"]
     if state == trials.TRYING:
-        return Reboot(components, running, state, refusals=tuple(_not_what_is_tried(verdicts, trial)))
+        refusals = tuple(_not_what_is_tried(verdicts, trial))
+        return Reboot(components, running, state, refusals=refusals, warnings=() if refusals else (_NOT_KEPT,))
     ordered = bool(components) and chosen["reboot"]
     on_trial = ordered and chosen["trial_mode"] == TRIAL_AUTO and _changes_the_boot(verdicts)
     refusals = (
@@ -121,6 +128,7 @@ def judge_reboot(
     )
     warnings = (
         *(_came_back(trial["last_words"]) if state == trials.ROLLED_BACK else ()),
+        *((_STILL_ARMED,) if state == trials.ARMED and not on_trial else ()),
         *((*trial.get("not_covered", ()), *_outlasts(verdicts)) if on_trial else ()),
         *(_blind(chosen["trial_mode"]) if ordered and not on_trial else ()),
     )
