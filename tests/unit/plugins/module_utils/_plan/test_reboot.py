@@ -105,6 +105,25 @@ def test_where_no_trial_is_possible_the_way_without_one_is_named() -> None:
     assert not judged({"iommu": WRITTEN}, impossible).refusals
 
 
+@pytest.mark.parametrize(
+    ("starting", "verdicts", "covered"),
+    [
+        ("any", {"iommu": ARGUMENTS}, True),
+        ("new", {"iommu": ARGUMENTS, "initramfs": IMAGE}, True),
+        # The present image is tried with the new line.
+        ("new", {"iommu": ARGUMENTS}, False),
+        ("new", {"iommu": ARGUMENTS, "initramfs": SETTLED}, False),
+        ("none", {"iommu": ARGUMENTS, "initramfs": IMAGE}, False),
+        ("none", {"iommu": WRITTEN}, True),
+    ],
+)
+def test_a_watchdog_counts_where_the_image_on_trial_starts_it(
+    starting: str, verdicts: dict[str, Verdict], covered: bool
+) -> None:
+    warnings = judged(verdicts, {"early_watchdog": starting}).warnings
+    assert any("does not start the hardware watchdog" in warning for warning in warnings) is not covered
+
+
 def test_what_a_trial_does_not_cover_is_said_before_it_is_made() -> None:
     blind = {"not_covered": ["an early hang is not covered: no hardware watchdog was found"]}
     assert judged({"iommu": ARGUMENTS}, blind).warnings == tuple(blind["not_covered"])
