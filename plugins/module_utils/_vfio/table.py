@@ -107,8 +107,8 @@ def last_generation(recorded: int, running: t.Iterable[str]) -> int:
 def next_table(
     present: Table | None, entries: t.Mapping[Address, Identity], last: int, on_entries: int | None = None
 ) -> Table | None:
-    """The table that holds ``entries``: the present one where nothing differs, the one before it where that is what boot
-    entries still carry (its successor was tried, not kept, and is not wanted any more), else one of a new generation.
+    """The table that holds ``entries``: the present one where nothing differs, the one before it where boot entries
+    still carry that (its successor was tried, not kept, and is not wanted any more), else one of a new generation.
 
     ``last`` is :func:`last_generation`: an old boot entry must never meet a
     table that it was not made with. ``on_entries`` is the generation that boot entries carry now, which is kept.
