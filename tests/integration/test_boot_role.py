@@ -26,8 +26,11 @@ BOOT_TRIAL = """\
 import os
 from ansible.module_utils.basic import AnsibleModule
 
-module = AnsibleModule({"state": {"default": "status"}}, supports_check_mode=True)
+options = {"owners": {"type": "dict"}, "images": {"type": "dict"}, "deadline": {"type": "int"}}
+module = AnsibleModule({"state": {"default": "status"}, **options}, supports_check_mode=True)
 path, wanted = os.environ["HOST"] + "/trial", module.params["state"]
+if wanted == "armed":
+    module.exit_json(changed=True, told={name: module.params[name] for name in options}, not_covered=["a hang"])
 with open(path) as stream:
     state = stream.read()
 if wanted == "committed" and state != "trying":
@@ -77,8 +80,10 @@ def collections(tmp_path: Path) -> Path:
     return base
 
 
-def keep(base: Path, collections: Path, hosts: dict[str, tuple[str, bool]]) -> subprocess.CompletedProcess[str]:
-    """Run the part after the reboot on ``hosts``: what each is at, and whether it is found broken."""
+def play(
+    base: Path, collections: Path, tasks: str, hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run ``tasks`` of the role on ``hosts``: what each is at, and whether it is found broken."""
     for name, (state, _broken) in hosts.items():
         (base / name).mkdir()
         (base / name / "trial").write_text(state)
@@ -87,28 +92,30 @@ def keep(base: Path, collections: Path, hosts: dict[str, tuple[str, bool]]) -> s
         for name, (_state, broken) in hosts.items()
     }
     (base / "hosts.json").write_text(json.dumps({"all": {"hosts": inventory}}))
-    play = {
+    playbook = {
         "hosts": "all",
         "gather_facts": False,
         "max_fail_percentage": 0,
         "environment": {"HOST": "{{ tree }}"},
         "tasks": [
             {
-                "name": "Keep",
-                "ansible.builtin.include_role": {"name": "virtfleet.passthrough.boot", "tasks_from": "keep.yml"},
+                "name": "Run a part of the role",
+                "ansible.builtin.include_role": {"name": "virtfleet.passthrough.boot", "tasks_from": tasks},
             }
         ],
     }
-    (base / "play.yml").write_text(yaml.safe_dump([play]))
-    given: dict[str, Any] = {
-        "ansible_python_interpreter": sys.executable,
-        "plan_result": {"components": {"initramfs": {}}},
-    }
-    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", "play.yml"]
+    (base / "play.yml").write_text(yaml.safe_dump([playbook]))
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", "play.yml", *options]
+    given = {"ansible_python_interpreter": sys.executable, **given}
     environment = {**os.environ, "ANSIBLE_CONFIG": "", "ANSIBLE_COLLECTIONS_PATH": str(collections)}
     return subprocess.run(
         [*argv, "-e", json.dumps(given)], cwd=base, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def keep(base: Path, collections: Path, hosts: dict[str, tuple[str, bool]]) -> subprocess.CompletedProcess[str]:
+    """The part after the reboot."""
+    return play(base, collections, "keep.yml", hosts, plan_result={"components": {"initramfs": {}}})
 
 
 def state(base: Path, host: str) -> str:
@@ -133,3 +140,23 @@ def test_a_host_that_fails_takes_no_other_of_its_batch_back(
     assert (tmp_path / "two/booted").exists() is broken
     assert "The boot on trial was not kept" in run.stdout
     assert ("held by e1000e. No fault." in run.stdout) is broken
+
+
+@pytest.mark.parametrize(
+    ("built", "images"), [({}, {}), ({"initramfs_result": {"staged": {"6.12": "/a"}}}, {"6.12": "/a"})]
+)
+def test_arming_gets_what_was_planned_and_built(
+    tmp_path: Path, collections: Path, built: dict[str, Any], images: dict[str, str]
+) -> None:
+    plan = {"kernel_arguments": {"iommu": ["intel_iommu=on"], "vfio": []}, "boot_id": "b", "components": {}}
+    # As a survey gives a number.
+    given = {"plan_result": plan, "boot_deadline": "300", **built}
+    for check, shown in ((["--check"], None), ([], images)):
+        base = tmp_path / ("check" if check else "real")
+        base.mkdir()
+        run = play(base, collections, "trial.yml", {"one": ("none", False)}, "-v", *check, **given)
+        assert run.returncode == 0, run.stdout + run.stderr
+        told = json.dumps({"owners": plan["kernel_arguments"], "images": shown, "deadline": 300}, sort_keys=True)
+        assert json.dumps(json.loads(told), sort_keys=True) in run.stdout.replace("\n", " "), run.stdout
+        # The image that a check could look at is not the one that will be tried.
+        assert ("would not come back by itself: a hang" in run.stdout) is not bool(check)

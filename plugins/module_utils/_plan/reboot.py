@@ -142,10 +142,10 @@ def judge_reboot(
 
 def _changes_the_boot(verdicts: t.Mapping[str, Verdict]) -> bool:
     """Whether command line or image of the next boot are still to be written, so that they can be tried first."""
-    return any(
-        verdict.status == DRIFT and (name == "initramfs" or "kernel_args" in verdict.apply)
-        for name, verdict in verdicts.items()
-        if verdict.changes
+    drifting = {name: verdict for name, verdict in verdicts.items() if verdict.status == DRIFT}
+    return "initramfs" in drifting or any(
+        "kernel_args" in verdict.apply and any(change.after_reboot for change in verdict.changes)
+        for verdict in drifting.values()
     )
 
 

@@ -107,7 +107,8 @@ def last_generation(recorded: int, running: t.Iterable[str]) -> int:
 def next_table(
     present: Table | None, entries: t.Mapping[Address, Identity], last: int, on_entries: int | None = None
 ) -> Table | None:
-    """The table that holds ``entries``: the present one where nothing differs, else one of a new generation.
+    """The table that holds ``entries``: the present one where nothing differs, the one before it where boot entries
+    still carry that (its successor was tried, not kept, and is not wanted any more), else one of a new generation.
 
     ``last`` is :func:`last_generation`: an old boot entry must never meet a
     table that it was not made with. ``on_entries`` is the generation that boot entries carry now, which is kept.
@@ -118,6 +119,8 @@ def next_table(
     if present is not None and dict(present.entries) == dict(entries):
         return present
     earlier = None if present is None else present.of_generation(on_entries)
+    if earlier is not None and dict(earlier.entries) == dict(entries):
+        return earlier
     return Table(max(last, present.generation if present else 0) + 1, dict(entries), earlier)
 
 

@@ -63,6 +63,15 @@ def test_an_entry_with_two_ways_to_boot_is_no_base_for_a_trial(tmp_path: Path) -
         find_trial_loader(tree.root).base()
 
 
+def test_a_menu_that_remembers_what_was_chosen_does_not_remember_a_trial() -> None:
+    text = "menuentry Debian --id debian {\n\tsavedefault\n\tlinux /vmlinuz-6.12 ro\n\tinitrd /initrd.img-6.12\n}\n"
+    (base,) = parse_menu(text, {}).entries
+    assert ("savedefault",) in base.body
+    rendered = grub_entry.render(base, "0", ["ro", "x=1"], None, "On trial")
+    assert "savedefault" not in rendered
+    assert "linux /vmlinuz-6.12 ro x=1" in rendered
+
+
 # As Fedora's 10_reset_boot_success generates it.
 TAKES_THE_MARK_AWAY = """\
 ### BEGIN /etc/grub.d/10_reset_boot_success ###

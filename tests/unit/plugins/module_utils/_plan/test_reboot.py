@@ -31,6 +31,7 @@ from tests.unit.plugins.planned_host import BOOT_ID, host_with
 ARGUMENTS = Verdict(changes=(Change("args", None, "a", after_reboot=True),), apply={"kernel_args": ["a"]})
 # A device that driverctl moves: nothing of the next boot's line or image changes.
 RUNTIME = Verdict(changes=(Change("device", "e1000e", "vfio-pci", after_reboot=True),))
+PAGES = Verdict(changes=(Change("pages", "0", "4"),), apply={"kernel_args": ["hugepages=4"]})
 IMAGE = Verdict(changes=(Change("image", None, "rebuilt"),))
 WRITTEN = Verdict(pending_reboot=True)
 SETTLED = Verdict()
@@ -89,6 +90,8 @@ def test_the_components_that_need_the_reboot_are_named() -> None:
         # A kernel that came later needs its image, and this boot is fine.
         ({"iommu": SETTLED, "initramfs": IMAGE}, {}, False),
         ({"iommu": SETTLED}, {}, False),
+        # Pages of the running system: the line that would be tried is the default entry's own.
+        ({"iommu": WRITTEN, "hugepages": PAGES}, {}, False),
     ],
 )
 def test_a_reboot_is_a_trial_where_line_or_image_of_the_next_boot_change(

@@ -108,3 +108,12 @@ def test_what_boot_entries_carry_is_kept_below_and_nothing_older() -> None:
     assert next_table(second, {SECOND: OTHER}, 2, 1) == Table(3, {SECOND: OTHER}, first)
     assert next_table(second, {SECOND: OTHER}, 2, 2) == Table(3, {SECOND: OTHER}, Table(2, {SECOND: NIC}))
     assert next_table(second, {SECOND: OTHER}, 2, None) == Table(3, {SECOND: OTHER})
+
+
+def test_taking_back_what_was_not_kept_needs_no_other_boot() -> None:
+    second = Table(2, {SECOND: NIC}, Table(1, {FIRST: NIC}))
+    assert next_table(second, {FIRST: NIC}, 2, 1) == Table(1, {FIRST: NIC})
+    # It was kept, so the way back is another change.
+    assert next_table(second, {FIRST: NIC}, 2, 2) == Table(3, {FIRST: NIC}, Table(2, {SECOND: NIC}))
+    # What is written after that does not use a number twice.
+    assert next_table(Table(1, {FIRST: NIC}), {SECOND: NIC}, 2, 1) == Table(3, {SECOND: NIC}, Table(1, {FIRST: NIC}))
