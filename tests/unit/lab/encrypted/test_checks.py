@@ -64,7 +64,7 @@ def plays(monkeypatch: pytest.MonkeyPatch, status: int, said: str) -> None:
 
 def test_all_is_as_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proof(AnsweringHost(log=SPOKEN)).native_drivers() == NATIVE
-    proof(AnsweringHost()).check_unlocked(1)
+    proof(AnsweringHost()).check_unlocked()
     proof(AnsweringHost(HELD)).check_held(NATIVE)
     proof(AnsweringHost()).check_reverted(NATIVE, AnsweringHost().files)
     plays(monkeypatch, 2, REFUSAL)
@@ -78,7 +78,7 @@ def test_all_is_as_promised(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_boot_that_nobody_unlocked(layers: str, answers: int) -> None:
     with pytest.raises(StepFailedError):
-        proof(AnsweringHost(layers=layers), answers).check_unlocked(1)
+        proof(AnsweringHost(layers=layers), answers).check_unlocked()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,7 @@ def test_a_power_cut(
     monkeypatch.setattr(machine, "power_on", lambda _name: after)
     monkeypatch.setattr(machine, "wait", lambda _hosts: {})
     cut = proof(AnsweringHost(), answers=2)
+    cut.boots = 1
     if good:
         cut.cut_during_the_build(NATIVE)
         assert id(cut.host) == id(after)
