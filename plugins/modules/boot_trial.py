@@ -84,8 +84,9 @@ notes:
   - GRUB keeps the choice for one boot in its environment block. Where it cannot clear it (LVM, MD RAID, encryption,
     Btrfs, ZFS), the trial would become permanent and is refused. The file C(custom.cfg) beside C(grub.cfg)
     holds the entry. One that somebody else wrote is refused.
-  - On Fedora a trial does not count as a boot that failed (C(boot_success) of GRUB's environment block). While greenboot
-    counts boots (C(boot_counter)) none is armed. GRUB that waits at its menu for ever (C(timeout=-1)) is refused.
+  - On Fedora a trial does not count as a boot that failed (C(boot_success) of GRUB's environment block). While
+    greenboot counts boots (C(boot_counter)) none is armed. GRUB that waits at its menu for ever (C(timeout=-1)) is
+    refused.
   - In virtual machines a trial that panics came back by itself with GRUB 2.06 (Debian 12) and systemd-boot 257 (Debian
     13), and one whose initramfs hangs with the hardware watchdog C(i6300esb). C(iTCO_wdt) and the configurations of
     other distributions were tested as recorded files.
