@@ -50,6 +50,10 @@ lab-loaders: setup ## Kernel arguments on every boot loader of the lab, through 
 lab-binding: setup ## Early binding on a virtual host, through a hardware change and back (FLAVOUR=debian13)
 	@$(WITH_VENV) python -m lab.binding $(addprefix --flavour ,$(FLAVOUR))
 
+.PHONY: lab-encrypted
+lab-encrypted: setup ## Early binding on a virtual host with an encrypted root, through a power cut and back (FLAVOUR=debian13-luks)
+	@$(WITH_VENV) python -m lab.encrypted $(addprefix --flavour ,$(FLAVOUR))
+
 .PHONY: fuzz-iommu
 fuzz-iommu: setup ## Random PCI topologies, booted: IOMMU groups as predicted? (N=20, SEED=random, JOBS=2)
 	@$(WITH_VENV) python -m lab.fuzz --count $(or $(N),20) --jobs $(or $(JOBS),2) $(if $(SEED),--seed $(SEED))

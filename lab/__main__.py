@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("console", _console, "print the console log without terminal sequences")
     sub.add_argument("name", metavar="NAME")
 
+    sub = command("type", _type, "type a line on the serial console")
+    sub.add_argument("name", metavar="NAME")
+    sub.add_argument("text", metavar="TEXT")
+
     sub = command("cut", _cut, "take the power away (SIGKILL)")
     sub.add_argument("name", metavar="NAME")
 
@@ -122,6 +126,15 @@ def _ssh(options: argparse.Namespace) -> int:
 
 def _console(options: argparse.Namespace) -> int:
     print(console.read(machine.get(options.name).console_log))
+    return 0
+
+
+def _type(options: argparse.Namespace) -> int:
+    host = machine.get_alive(options.name)
+    try:
+        console.type_line(host.directory, options.text)
+    except OSError as error:
+        raise LabError(f"{host.name}: typing on its console: {error}", log=host.console_log) from None
     return 0
 
 

@@ -161,6 +161,12 @@ def other_checks() -> list[Check]:
             without=without,
         ),
         Check(
+            "power-cut",
+            "boot files that are replaced on a disk whose power goes",
+            "35 s",
+            [as_root(pytest(".venv", "tests/integration/test_boot_file_power_cut.py"))],
+        ),
+        Check(
             "chroot",
             "early binding through the real initramfs tools, in Debian trees",
             "2 min, cold 6 min",

@@ -99,7 +99,7 @@ def demonstrate(host: Host) -> None:
         host.ssh(PREPARE)
         check_native(host)
         drivers_before, files_before, data = all_drivers(host), manifest(host), host.ssh(DATA)
-    with step("2", "site.yml: plan, write, reboot once, verify", "3 minutes"):
+    with step("2", "site.yml: plan, write, reboot once on trial, verify, keep it", "4 minutes"):
         playbooks.run("site", boot_reboot="true")
     with step("3", "evidence", "5 s"):
         check_held(host, drivers_before, data)

@@ -51,7 +51,7 @@ def demonstrate(host: Host) -> None:
     playbooks = Playbooks(host)
     with step("1", "remember what lies on the host", "10 s"):
         before = manifest(host)
-    with step("2", "site.yml: plan, write, reboot once, verify, define the domain", "3 minutes"):
+    with step("2", "site.yml: plan, write, reboot once on trial, verify, keep it, define the domain", "4 minutes"):
         playbooks.run("site", boot_reboot="true")
     with step("3", "evidence", "15 s"):
         show_evidence(host)

@@ -57,7 +57,7 @@ class Playbooks:
     def attempt(self, playbook: str, limit: float = 900, **variables: object) -> tuple[int, str]:
         """Run one that may fail: its status, and all that it said."""
         done = subprocess.run(
-            [*self._command(playbook), *(["-e", json.dumps(variables)] if variables else [])],
+            self._command(playbook, variables),
             cwd=REPOSITORY,
             env=environment(self._report(playbook)),
             stdin=subprocess.DEVNULL,
@@ -69,12 +69,13 @@ class Playbooks:
         )
         return done.returncode, done.stdout
 
-    def _command(self, playbook: str) -> list[str]:
+    def _command(self, playbook: str, variables: Mapping[str, object]) -> list[str]:
         return [
             "ansible-playbook",
             "-i",
             str(self.write_inventory()),
             str(REPOSITORY / "playbooks" / f"{playbook}.yml"),
+            *(("-e", json.dumps(variables)) if variables else ()),
         ]
 
     def _report(self, playbook: str) -> Path:
@@ -83,9 +84,7 @@ class Playbooks:
     def run(self, playbook: str, **variables: object) -> Report:
         report = self._report(playbook)
         report.unlink(missing_ok=True)
-        command = self._command(playbook)
-        if variables:
-            command += ["-e", json.dumps(variables)]
+        command = self._command(playbook, variables)
         done = subprocess.run(command, cwd=REPOSITORY, env=environment(report), stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0 or not report.exists():
             raise StepFailedError(

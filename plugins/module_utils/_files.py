@@ -207,6 +207,7 @@ def switch_boot_file(temporary: str, path: str, meta: FileMeta | None = None) ->
 
 
 def _bring_home(directory: str) -> None:
+    """``sync`` writes the metadata of ext4 to its places, and of XFS to the log only. A freeze does it for both."""
     point = os.path.realpath(directory)
     while not os.path.ismount(point):
         point = os.path.dirname(point)

@@ -105,10 +105,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: The worst status of all components.
+  description:
+    - The worst status of all components and of the reboot. A boot on trial that nobody has kept yet is C(drift), because
+      the old entry is what boots by default.
   returned: success
   type: str
   sample: drift
+once_kept:
+  description: The status that the host has once a boot on trial is kept. In any other boot the same as RV(status).
+  returned: success
+  type: str
+  sample: in_sync
 reboot_required:
   description: Whether the wanted state is only reached through a reboot.
   returned: success

@@ -18,6 +18,8 @@ description:
     runs.
   - Each image is built beside the old one, read back, synced and only then moved into place. When the build
     fails, breaks off, lacks something or does not fit on the disk, the old image stands as before and the module fails.
+  - On a host with an encrypted root file system a new image must also hold what the old one unlocks it with, which is
+    cryptsetup, its table, key files and C(dm_crypt), each as far as the old image has it.
   - Where systemd-boot or the firmware starts the kernel, the image that they read is one of them, beside its boot entry
     or inside a unified kernel image. The latter is built anew with the initramfs as its only difference, by C(ukify).
   - With C(proxmox-boot-tool) only the image in C(/boot) is proven; the tool copies it.

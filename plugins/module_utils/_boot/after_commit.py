@@ -33,10 +33,13 @@ def record_on_trial(root: Root, ledger: Ledger) -> Record | None:
 
 
 def images_on_trial(root: Root, ledger: Ledger) -> dict[str, str]:
-    """Path of an image to where the file lies that a commit puts there; empty in a boot that is no trial."""
+    """Path of an image to where the file lies that a commit puts there; empty in a boot that is no trial.
+
+    A commit that was cut off has put it there already, and may have removed where it lay.
+    """
     record = record_on_trial(root, ledger)
     images = record.images.values() if record is not None else ()
-    return {target: image.path for image in images for target in image.targets}
+    return {target: image.path for image in images if root.exists(image.path) for target in image.targets}
 
 
 def committed_line(

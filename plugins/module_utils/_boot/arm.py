@@ -35,6 +35,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images
     require_image,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import Base, TrialLoader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import MIN_DEADLINE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import (
     PANIC,
     PANIC_OWNER,
@@ -66,8 +67,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger impo
 
 DEFAULT_DEADLINE: t.Final = 900
 DEFAULT_PANIC: t.Final = 15
-# Below, hosts with much memory or slow firmware would not even reach user space.
-MIN_DEADLINE: t.Final = 60
 
 
 @dataclasses.dataclass(frozen=True)

@@ -182,6 +182,12 @@ _GENERATOR_FILES: t.Final[t.Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 SERVED: t.Final = frozenset(_GENERATOR_FILES)
 
+# Which images start the hardware watchdog of a machine: the one that it boots with too, only one that is built anew,
+# none. Where the machine has no watchdog, there is nothing to start and any image does.
+ANY_IMAGE: t.Final = "any"
+NEW_IMAGE: t.Final = "new"
+NO_IMAGE: t.Final = "none"
+
 # Where the files of the host stand in an image, as patterns: dracut's hook directory has moved over the years.
 IN_IMAGE: t.Final[t.Mapping[str, t.Mapping[str, str]]] = {
     INITRAMFS_TOOLS: {

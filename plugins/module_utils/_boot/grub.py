@@ -37,6 +37,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
     parse_menu,
     to_entries,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.grub_script import plain
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.interface import Entry
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
@@ -112,6 +113,11 @@ class GrubTrial(TrialLoader):
             )
         if source.kernel_path is None or not source.body:
             raise HostStateError(f"the commands of the entry '{entry.title}' are not in {self._configuration}")
+        if sum(plain(words[0]) in LINUX_COMMANDS for words in source.body) > 1:
+            raise HostStateError(
+                f"the entry '{entry.title}' tries several ways to boot, as with GRUB_FORCE_PARTUUID of Ubuntu's cloud "
+                "images, whose first has no initramfs: take that out of /etc/default/grub.d and run update-grub"
+            )
         # An entry file names its files without the disk, the commands made of it with it.
         paths = [grub_entry.last_path(source.body, names) for names in (LINUX_COMMANDS, INITRD_COMMANDS)]
         return dataclasses.replace(source, kernel_path=paths[0], initrd=paths[1]), entry

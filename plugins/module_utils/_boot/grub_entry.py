@@ -29,6 +29,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 
 _HEAD = "# Written by virtfleet.passthrough (module boot_trial); gone when the trial is committed or rolled back.\n"
 _SAFE = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
+# Somebody who chooses the trial in the menu would make it the default for good (GRUB_SAVEDEFAULT).
+_REMEMBERING = ("savedefault",)
 # The part of the menu before the entries has taken the mark away, for this boot to earn it.
 _CALLED_GOOD = (["set", f"{BOOT_SUCCESS}=1"], ["save_env", BOOT_SUCCESS])
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
@@ -43,7 +45,8 @@ def render(
 
     Raises :class:`HostStateError` where the text does not read back as meant.
     """
-    commands = [*(_CALLED_GOOD if success else ()), *(_command(words, line, image) for words in base.body)]
+    body = [_command(words, line, image) for words in base.body if plain(words[0]) not in _REMEMBERING]
+    commands = [*(_CALLED_GOOD if success else ()), *body]
     text = (
         f"{_HEAD}set fallback={_word(fallback)}\n"
         f"menuentry {_word(title)} --unrestricted --id {_word(ENTRY_NAME)} {{\n"

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+
 TRIAL_AUTO: t.Final = "auto"
 TRIAL_OFF: t.Final = "off"
 TRIAL_MODES: t.Final[tuple[str, ...]] = (TRIAL_AUTO, TRIAL_OFF)
@@ -18,6 +20,9 @@ DOMAINS_REFUSE: t.Final = "refuse"
 DOMAINS_SHUTDOWN: t.Final = "shutdown"
 DOMAINS_IGNORE: t.Final = "ignore"
 RUNNING_DOMAINS: t.Final[tuple[str, ...]] = (DOMAINS_REFUSE, DOMAINS_SHUTDOWN, DOMAINS_IGNORE)
+
+# Seconds. Below, hosts with much memory or slow firmware would not even reach user space.
+MIN_DEADLINE: t.Final = 60
 
 # ``deadline`` is in seconds.
 DEFAULTS: t.Final[t.Mapping[str, t.Any]] = {
@@ -42,6 +47,12 @@ def with_defaults(options: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
 
 
 def trial_deadline(options: t.Mapping[str, t.Any] | None) -> int | None:
-    """The seconds that a boot on trial would have; ``None`` where none would be made."""
+    """The seconds that a boot on trial would have; ``None`` where none would be made. Raises :class:`InputError` for
+    fewer than any boot takes."""
     chosen = with_defaults(options)
-    return int(chosen["deadline"]) if chosen["reboot"] and chosen["trial_mode"] == TRIAL_AUTO else None
+    if not chosen["reboot"] or chosen["trial_mode"] != TRIAL_AUTO:
+        return None
+    deadline = int(chosen["deadline"])
+    if deadline < MIN_DEADLINE:
+        raise InputError(f"the deadline of a boot on trial is {deadline}: expected at least {MIN_DEADLINE} seconds")
+    return deadline

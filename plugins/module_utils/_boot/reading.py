@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, watchdog
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, early_files, watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import Base
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import (
     Status,
     last_words_of,
@@ -21,12 +22,16 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import image_stamp, recall
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 
 
 def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) -> dict[str, t.Any]:
     """``state``, ``stale`` and ``last_words`` as ``boot_trial`` returns them; where a trial is to be made, with
-    ``deadline`` seconds, also ``obstacle`` (why none is possible, ``None`` if it is) and ``not_covered``.
+    ``deadline`` seconds, also ``obstacle`` (why none is possible, ``None`` if it is), ``not_covered`` and
+    ``early_watchdog``: which image starts the hardware watchdog, one of the words in ``early_files.py``.
 
     A host without a trial that is not about to have one is not looked at: it costs nothing.
     """
@@ -37,7 +42,11 @@ def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) ->
         "state": status.state,
         "stale": list(status.stale),
         "last_words": last_words_of(root, run, status),
-        **({} if deadline is None else _possibility(root, run if root.is_live else _nobody_answers, status, deadline)),
+        **(
+            {}
+            if deadline is None
+            else _possibility(root, run if root.is_live else _nobody_answers, ledger, status, deadline)
+        ),
     }
 
 
@@ -47,12 +56,23 @@ def _nobody_answers(argv: t.Sequence[str], cwd: str | None = None) -> CommandRes
     return CommandResult(tuple(argv), 0, "", "")
 
 
-def _possibility(root: Root, run: Runner, status: Status, deadline: int) -> dict[str, t.Any]:
+def _possibility(root: Root, run: Runner, ledger: Ledger, status: Status, deadline: int) -> dict[str, t.Any]:
     try:
-        loader, _base = require_possible(run, status)
+        loader, base = require_possible(run, status)
         choice = watchdog.choose(root, watchdog.AUTO, deadline)
     except PassthroughError as exc:
-        return {"obstacle": str(exc), "not_covered": []}
-    covered = choice.argument is not None or bmc_watchdog.seconds_for(root, deadline) is not None
-    early = [] if covered else [f"an early hang is not covered: {choice.reason}"]
-    return {"obstacle": None, "not_covered": [*early, *loader.not_covered]}
+        return {"obstacle": str(exc), "not_covered": [], "early_watchdog": early_files.NO_IMAGE}
+    by_bmc = bmc_watchdog.seconds_for(root, deadline) is not None
+    early = [] if by_bmc or choice.argument is not None else [f"an early hang is not covered: {choice.reason}"]
+    # One that the controller of the board counts needs no image.
+    started_by = early_files.ANY_IMAGE if by_bmc or choice.argument is None else _who_starts_it(root, ledger, base)
+    return {"obstacle": None, "not_covered": [*early, *loader.not_covered], "early_watchdog": started_by}
+
+
+def _who_starts_it(root: Root, ledger: Ledger, base: Base) -> str:
+    found = None if base.initrd is None else recall(ledger, base.initrd, image_stamp(root, base.initrd))
+    script = digest(early_files.SCRIPT.encode())
+    if found is not None and found.files.get(early_files.SCRIPT_PATH.lstrip("/")) == script:
+        return early_files.ANY_IMAGE
+    served = early_files.SERVED.intersection(installed_generators(root))
+    return early_files.NEW_IMAGE if served else early_files.NO_IMAGE

@@ -68,6 +68,16 @@ def find(conn: t.Any, name: str) -> t.Any:
         raise
 
 
+def is_active(domain: t.Any) -> bool:
+    """Whether it has a process; one that nothing defines is not even there without."""
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
+        raise
+
+
 def snapshot(domain: t.Any) -> DomainState:
     """What a ``virDomain`` is now."""
     active, persistent = bool(domain.isActive()), bool(domain.isPersistent())
@@ -85,11 +95,12 @@ def snapshot(domain: t.Any) -> DomainState:
 
 def all_snapshots(conn: t.Any) -> tuple[DomainState, ...]:
     """Every domain, ordered by name; one that vanishes meanwhile is left out."""
-    found = (_snapshot_if_there(domain) for domain in conn.listAllDomains())
+    found = (snapshot_if_there(domain) for domain in conn.listAllDomains())
     return tuple(sorted((state for state in found if state is not None), key=lambda state: state.name))
 
 
-def _snapshot_if_there(domain: t.Any) -> DomainState | None:
+def snapshot_if_there(domain: t.Any) -> DomainState | None:
+    """``None`` for a domain that nothing defines and that has ended."""
     try:
         return snapshot(domain)
     except libvirt.libvirtError as exc:

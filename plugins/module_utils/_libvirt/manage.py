@@ -27,8 +27,10 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.doc
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.domains import (
     DomainState,
     find,
+    is_active,
     pci_addresses,
     snapshot,
+    snapshot_if_there,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.hostdevs import read_function
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._libvirt.judge import (
@@ -214,9 +216,9 @@ def _shut_down(domain: t.Any, request: Request) -> None:
     with translated(f"shutting domain '{name}' down"):
         domain.shutdown()
         deadline = time.monotonic() + request.shutdown_timeout
-        while domain.isActive() and time.monotonic() < deadline:
+        while is_active(domain) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        if not domain.isActive():
+        if not is_active(domain):
             return
         if not request.force:
             raise HostStateError(
@@ -229,7 +231,9 @@ def _shut_down(domain: t.Any, request: Request) -> None:
 def _checked(root: Root, domain: t.Any, outcome: Outcome, request: Request) -> Outcome:
     """What is there now; a start that was reported but did not last is an error."""
     with translated(f"reading domain '{request.name}' from libvirt"):
-        state = snapshot(domain)
+        state = snapshot(domain) if request.state != STOPPED else snapshot_if_there(domain)
+    if state is None:
+        return dataclasses.replace(outcome, domain=None, pending=())
     if request.state == RUNNING:
         _verify_running(root, state)
     pending: tuple[Difference, ...] = ()

@@ -32,6 +32,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.command_line import line_refusals
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     DRIFT,
+    IN_SYNC,
     REFUSED,
     SEVERITY,
     Decide,
@@ -80,13 +81,20 @@ class Plan:
     @property
     def status(self) -> str:
         """The worst status of all components and of the reboot; a host with nothing wanted is in sync."""
+        # What boots next is the old entry, as long as nobody has kept what runs.
+        return max(self.once_kept, DRIFT if self.reboot.trying else IN_SYNC, key=SEVERITY.index)
+
+    @property
+    def once_kept(self) -> str:
+        """The status that a commit of the boot on trial would leave; in any other boot the status."""
         statuses = {verdict.status for verdict in self.verdicts.values()}
         statuses.update((REFUSED,) if self.reboot.refusals else ())
-        return max(statuses, key=SEVERITY.index, default=SEVERITY[0])
+        return max(statuses, key=SEVERITY.index, default=IN_SYNC)
 
     def to_json(self) -> dict[str, t.Any]:
         return {
             "status": self.status,
+            "once_kept": self.once_kept,
             "reboot_required": self.reboot.required,
             "reboot": self.reboot.to_json(),
             "components": {name: verdict.to_json() for name, verdict in self.verdicts.items()},

@@ -12,6 +12,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as trials
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_files import (
+    ANY_IMAGE,
+    NEW_IMAGE,
+    NO_IMAGE,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.options import (
     DOMAINS_REFUSE,
     TRIAL_AUTO,
@@ -28,6 +33,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import OVERRIDE
 
 _MODPROBE_FILES: t.Final = "file /etc/modprobe.d/"
+
+_NOT_KEPT: t.Final = "the old entry is still what boots by default: site keeps this boot, or its deadline ends it"
+_STILL_ARMED: t.Final = (
+    "a run that was cut off has armed a boot on trial: the next reboot, whoever orders it, boots that once, and comes "
+    "back unless site keeps it"
+)
 
 # Domains come after the boot, and are never what is on trial.
 _AFTER_THE_BOOT: t.Final = "libvirt_domains"
@@ -111,7 +122,8 @@ def judge_reboot(
     trial = {"state": trials.NONE, **host.trial}
     state = trial["state"]
     if state == trials.TRYING:
-        return Reboot(components, running, state, refusals=tuple(_not_what_is_tried(verdicts, trial)))
+        refusals = tuple(_not_what_is_tried(verdicts, trial))
+        return Reboot(components, running, state, refusals=refusals, warnings=() if refusals else (_NOT_KEPT,))
     ordered = bool(components) and chosen["reboot"]
     on_trial = ordered and chosen["trial_mode"] == TRIAL_AUTO and _changes_the_boot(verdicts)
     refusals = (
@@ -121,7 +133,8 @@ def judge_reboot(
     )
     warnings = (
         *(_came_back(trial["last_words"]) if state == trials.ROLLED_BACK else ()),
-        *((*trial.get("not_covered", ()), *_outlasts(verdicts)) if on_trial else ()),
+        *((_STILL_ARMED,) if state == trials.ARMED and not on_trial else ()),
+        *((*trial.get("not_covered", ()), *_unwatched(verdicts, trial), *_outlasts(verdicts)) if on_trial else ()),
         *(_blind(chosen["trial_mode"]) if ordered and not on_trial else ()),
     )
     return Reboot(components, running, state, on_trial, refusals, warnings)
@@ -129,10 +142,10 @@ def judge_reboot(
 
 def _changes_the_boot(verdicts: t.Mapping[str, Verdict]) -> bool:
     """Whether command line or image of the next boot are still to be written, so that they can be tried first."""
-    return any(
-        verdict.status == DRIFT and (name == "initramfs" or "kernel_args" in verdict.apply)
-        for name, verdict in verdicts.items()
-        if verdict.changes
+    drifting = {name: verdict for name, verdict in verdicts.items() if verdict.status == DRIFT}
+    return "initramfs" in drifting or any(
+        "kernel_args" in verdict.apply and any(change.after_reboot for change in verdict.changes)
+        for verdict in drifting.values()
     )
 
 
@@ -182,6 +195,13 @@ def _impossible(obstacle: str) -> t.Iterator[Refusal]:
 def _came_back(last_words: t.Sequence[str]) -> t.Iterator[str]:
     said = f", and its last words were: {' / '.join(last_words[-3:])}" if last_words else " and left no last words"
     yield f"the last boot on trial was not kept, the host came back by itself{said}"
+
+
+def _unwatched(verdicts: t.Mapping[str, Verdict], trial: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    built = verdicts.get("initramfs", Verdict()).status == DRIFT
+    starting = trial.get("early_watchdog", ANY_IMAGE)
+    if starting == NO_IMAGE or (starting == NEW_IMAGE and not built):
+        yield "an early hang is not covered: the image that is tried does not start the hardware watchdog"
 
 
 def _outlasts(verdicts: t.Mapping[str, Verdict]) -> t.Iterator[str]:

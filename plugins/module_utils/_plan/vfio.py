@@ -164,7 +164,8 @@ def boot_target(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -
     else:
         method, entries = present.method or OVERRIDE, dict(present.entries)
     last = last_generation(host.ledger.generation, host.boot["running"])
-    return make_target(method, entries, present, last, host.devices, facts["generators"], facts["vfio_pci"])
+    written = host.ledger.section("kernel_args").get(OWNER, [])
+    return make_target(method, entries, present, last, written, host.devices, facts["generators"], facts["vfio_pci"])
 
 
 def _is_foreseen(host: HostState, device: Device) -> bool:

@@ -159,8 +159,9 @@ def _target(
     around: Surroundings,
 ) -> Target:
     last = last_generation(ledger.generation, _running(root))
+    written = ledger.section("kernel_args").get(OWNER, [])
     kind = vfio_pci_kind(root)
-    return make_target(method, entries, present, last, around.devices, installed_generators(root), kind)
+    return make_target(method, entries, present, last, written, around.devices, installed_generators(root), kind)
 
 
 def _check_method(

@@ -11,7 +11,7 @@ It may count on the shell's builtins, ``readlink`` and ``modprobe`` only: an ini
 
 from __future__ import annotations
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generation_check import READ_RUNNING
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generation_check import IS_MEANT, READ_RUNNING
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
 
 MANAGED = "Written by Ansible (virtfleet.passthrough.vfio_bind); changes made here will be refused, not kept."
@@ -27,7 +27,7 @@ _TEMPLATE = r"""#!/bin/sh
 @PREAMBLE@#
 # Holds the PCI devices of @TABLE@ for vfio-pci before udev
 # loads other drivers: each address only while the very card of the table sits there, and
-# nothing at all unless this boot was made for the table (its generation is on the command line).
+# nothing at all unless this boot was made for it: what stands below the generation on the command line counts.
 # The argument, if any, is put before every path: for tests.
 
 set -f
@@ -72,14 +72,19 @@ give_back() {
 read -r word generation <"$table"
 [ "$word" = generation ] || exit 0
 
-@READ_RUNNING@if [ "$running" != "$generation" ]; then
+@READ_RUNNING@@IS_MEANT@if [ -z "$meant" ]; then
   log "the devices of generation $generation are left to their own drivers: this boot has ${running:-none}"
   exit 0
 fi
 
 held=
+section=
 while read -r address vendor device subvendor subdevice serial; do
-  [ "$address" != generation ] || continue
+  if [ "$address" = generation ]; then
+    section=$vendor
+    continue
+  fi
+  [ "$section" = "$running" ] || continue
   if [ ! -d "$devices/$address" ]; then
     log "$address is not there, expected $vendor:$device: nothing to hold"
     continue
@@ -154,5 +159,8 @@ exit 0
 """
 
 EARLY_SCRIPT = (
-    _TEMPLATE.replace("@PREAMBLE@", PREAMBLE).replace("@TABLE@", TABLE_PATH).replace("@READ_RUNNING@", READ_RUNNING)
+    _TEMPLATE.replace("@PREAMBLE@", PREAMBLE)
+    .replace("@TABLE@", TABLE_PATH)
+    .replace("@READ_RUNNING@", READ_RUNNING)
+    .replace("@IS_MEANT@", IS_MEANT)
 )

@@ -137,8 +137,13 @@ def udev_rule(table: Table) -> str:
         'ACTION!="add", GOTO="virtfleet_vfio_end"',
         'SUBSYSTEM!="pci", GOTO="virtfleet_vfio_end"',
         f'IMPORT{{cmdline}}="{GENERATION_PARAMETER}"',
-        f'ENV{{{GENERATION_PARAMETER}}}!="{table.generation}", GOTO="virtfleet_vfio_end"',
+        *_udev_lines(table),
+        'LABEL="virtfleet_vfio_end"',
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _udev_lines(table: Table) -> t.Iterator[str]:
     for address, identity in sorted(table.entries.items()):
         ids = (
             ("vendor", identity.vendor_id),
@@ -147,11 +152,12 @@ def udev_rule(table: Table) -> str:
             ("subsystem_device", identity.subsystem_device_id),
         )
         conditions = "".join(f', ATTR{{{name}}}=="0x{digits}"' for name, digits in ids)
-        condition = f'KERNEL=="{address}"{conditions}, TEST=="iommu_group"'
+        boot = f'ENV{{{GENERATION_PARAMETER}}}=="{table.generation}"'
+        condition = f'{boot}, KERNEL=="{address}"{conditions}, TEST=="iommu_group"'
         held = 'ATTR{driver_override}="vfio-pci", ATTR{[subsystem/pci]drivers_probe}="$kernel"'
-        lines.append(f'{condition}, {held}, RUN{{builtin}}+="kmod load vfio-pci"')
-    lines.append('LABEL="virtfleet_vfio_end"')
-    return "\n".join(lines) + "\n"
+        yield f'{condition}, {held}, RUN{{builtin}}+="kmod load vfio-pci"'
+    if table.earlier is not None:
+        yield from _udev_lines(table.earlier)
 
 
 def boot_files(table: Table, generators: t.Iterable[str]) -> tuple[OwnedFile, ...]:

@@ -28,10 +28,19 @@ done
 """
 
 
+# Not empty in $meant where the table holds something for the boot that $running names.
+IS_MEANT = f"""\
+meant=
+while read -r word number _rest; do
+  [ "$word $number" != "generation $running" ] || meant=yes
+done <"$prefix{TABLE_PATH}"
+"""
+
+
 def stay_out_of_other_boots(message: str) -> str:
     """Ends the script, after logging ``message``, where devices are held and this boot was made for another table."""
     body = f"""\
-{READ_RUNNING}if [ "$running" != "$generation" ]; then
+{READ_RUNNING}{IS_MEANT}if [ -z "$meant" ]; then
   log "{message}"
   exit 0
 fi

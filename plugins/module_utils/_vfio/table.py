@@ -11,9 +11,14 @@
     generation 3
     0000:01:00.0 8086 10d3 8086 0000 -
     0000:02:00.0 8086 10d3 8086 0000 a0369fffff123456
+    generation 2
+    0000:01:00.0 8086 10d3 8086 0000 -
 
 After the generation one line per function, ordered by address: vendor, device, subsystem vendor and
 subsystem device as four hex digits, and the PCIe serial number or ``-``.
+
+Below it stands the generation that boot entries carried when the table was written. Until a boot with the new one is
+kept, the old entry boots, and any package that builds images anew puts this very table into them.
 """
 
 from __future__ import annotations
@@ -35,10 +40,12 @@ _GENERATION = re.compile(r"generation ([1-9][0-9]*)")
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """``generation`` is the number that the kernel command line must carry for the table to count."""
+    """``generation`` is the number that the kernel command line must carry for ``entries`` to count; one that carries
+    the number of ``earlier`` gets what that one holds."""
 
     generation: int
     entries: t.Mapping[Address, Identity]
+    earlier: Table | None = None
 
     @classmethod
     def parse(cls, text: str) -> Table:
@@ -47,8 +54,14 @@ class Table:
         head = _GENERATION.fullmatch(lines[0]) if lines else None
         if head is None:
             raise HostStateError(f"{TABLE_PATH} does not begin with a generation: it was changed by hand, remove it")
+        end = next((number for number, line in enumerate(lines) if number and _GENERATION.fullmatch(line)), None)
+        earlier = None if end is None else cls.parse("\n".join(lines[end:]))
+        return cls(int(head.group(1)), cls._entries(lines[1:end]), earlier)
+
+    @staticmethod
+    def _entries(lines: t.Sequence[str]) -> dict[Address, Identity]:
         entries: dict[Address, Identity] = {}
-        for line in lines[1:]:
+        for line in lines:
             match = _ENTRY.fullmatch(line)
             if match is None:
                 raise HostStateError(
@@ -62,14 +75,20 @@ class Table:
             entries[parsed] = Identity(
                 vendor, device, subsystem_vendor, subsystem_device, None if serial == "-" else serial
             )
-        return cls(int(head.group(1)), entries)
+        return entries
 
     def __str__(self) -> str:
         lines = [f"generation {self.generation}"]
         for address, identity in sorted(self.entries.items()):
             ids = (identity.vendor_id, identity.device_id, identity.subsystem_vendor_id, identity.subsystem_device_id)
             lines.append(" ".join((str(address), *ids, identity.serial or "-")))
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + (str(self.earlier) if self.earlier is not None else "")
+
+    def of_generation(self, generation: int | None) -> Table | None:
+        """What this table holds for a boot with that number, ``None`` for nothing."""
+        if generation == self.generation:
+            return dataclasses.replace(self, earlier=None)
+        return None if self.earlier is None else self.earlier.of_generation(generation)
 
     @property
     def argument(self) -> str:
@@ -85,17 +104,24 @@ def last_generation(recorded: int, running: t.Iterable[str]) -> int:
     return max(recorded, running_generation(running) or 0)
 
 
-def next_table(present: Table | None, entries: t.Mapping[Address, Identity], last: int) -> Table | None:
-    """The table that holds ``entries``: the present one where nothing differs, else one of a new generation.
+def next_table(
+    present: Table | None, entries: t.Mapping[Address, Identity], last: int, on_entries: int | None = None
+) -> Table | None:
+    """The table that holds ``entries``: the present one where nothing differs, the one before it where boot entries
+    still carry that (its successor was tried, not kept, and is not wanted any more), else one of a new generation.
 
     ``last`` is :func:`last_generation`: an old boot entry must never meet a
-    table that it was not made with. ``None`` for no entries: then there is no table.
+    table that it was not made with. ``on_entries`` is the generation that boot entries carry now, which is kept.
+    ``None`` for no entries: then there is no table.
     """
     if not entries:
         return None
     if present is not None and dict(present.entries) == dict(entries):
         return present
-    return Table(max(last, present.generation if present else 0) + 1, dict(entries))
+    earlier = None if present is None else present.of_generation(on_entries)
+    if earlier is not None and dict(earlier.entries) == dict(entries):
+        return earlier
+    return Table(max(last, present.generation if present else 0) + 1, dict(entries), earlier)
 
 
 def arguments_of(table: Table | None) -> list[str]:

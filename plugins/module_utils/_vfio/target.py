@@ -19,7 +19,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files import boot_files, ids_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import DRIVERCTL, IDS, OVERRIDE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import ids_argument
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import Table, arguments_of, next_table
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import (
+    Table,
+    arguments_of,
+    next_table,
+    running_generation,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +63,13 @@ def make_target(
     entries: t.Mapping[Address, Identity],
     present: Configured,
     last_generation: int,
+    written: t.Iterable[str],
     devices: t.Iterable[Device],
     generators: t.Iterable[str],
     vfio_pci: str,
 ) -> Target:
-    """``devices`` are all of the host; ``vfio_pci`` is how its kernel has that driver. No entries, no files."""
+    """``written`` are the arguments of this component that boot entries carry, ``devices`` all of the host;
+    ``vfio_pci`` is how its kernel has that driver. No entries, no files."""
     if not entries:
         return Target(method, {})
     if method == DRIVERCTL:
@@ -73,6 +80,6 @@ def make_target(
             return Target(method, entries, arguments=(ids_argument(identities),))
         held = [device for device in devices if device.address in entries]
         return Target(method, entries, files=ids_files(identities, held, generators), in_images=True)
-    table = next_table(present.table, entries, last_generation)
+    table = next_table(present.table, entries, last_generation, running_generation(written))
     files = () if table is None else boot_files(table, generators)
     return Target(method, entries, table, files, tuple(arguments_of(table)), in_images=True)

@@ -83,7 +83,8 @@ class Loader(t.Protocol):
         )
 
     def entries(self) -> tuple[Entry, ...]:
-        """Every entry as configured now, in menu order; exactly one is ``default``: the one that boots next."""
+        """Every entry as configured now, in menu order; the one that boots next is ``default``, none where that is
+        another operating system."""
 
     def preview(self, ledger: Ledger, arguments: t.Sequence[str]) -> tuple[FileChange, ...]:
         """What :meth:`write` would do to the files from which entries are made, now and for kernels to come; refuses

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.after_commit import (
     committed_line,
     images_on_trial,
     record_on_trial,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import COMMITTING, write_record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found
@@ -77,6 +80,21 @@ def test_a_commit_hands_the_proof_over_with_the_images(host: TrialHost) -> None:
         assert host.image(kernel) == NEW_IMAGE + kernel.encode()
         assert record.recall(ledger, path, record.image_stamp(host.root, path)) == FOUND
     assert not (host.base / staged_path(FIRST).lstrip("/")).parent.exists()
+
+
+def test_a_commit_that_was_cut_off_at_its_end_is_judged_by_the_images_in_place(host: TrialHost) -> None:
+    host.arm(host.request(images=stage(host)))
+    host.boot()
+    trial = record_on_trial(host.root, Ledger.read(host.root))
+    assert trial is not None
+    host.commit()
+    with locked(host.root) as ledger:
+        write_record(ledger, dataclasses.replace(trial, step=COMMITTING))
+    assert host.state == "trying"
+    assert images_on_trial(host.root, Ledger.read(host.root)) == {}
+    # The next run finishes it.
+    host.commit()
+    assert record_on_trial(host.root, Ledger.read(host.root)) is None
 
 
 def test_an_image_of_somebody_elses_making_is_looked_into_later(host: TrialHost) -> None:

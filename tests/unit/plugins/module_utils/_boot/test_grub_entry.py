@@ -21,8 +21,11 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loa
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError
 from tests.unit.plugins.boot_trees import RECORDED, BootTree
 
+# Its first way to boot has no initramfs.
+TWO_WAYS = "grub/ubuntu-22.04-cloud"
 GRUB_TREES = sorted(
-    str(path.relative_to(RECORDED)) for family in ("grub", "grub_bls") for path in (RECORDED / family).iterdir()
+    {str(path.relative_to(RECORDED)) for family in ("grub", "grub_bls") for path in (RECORDED / family).iterdir()}
+    - {TWO_WAYS}
 )
 RUN = ["virtfleet_passthrough.trial=x", "panic=15", "virtfleet_passthrough.trial=x"]
 
@@ -52,6 +55,21 @@ def test_every_command_but_two_is_the_default_entrys_own(tmp_path: Path, name: s
     same, other = (loader.render(line, None, "t").content.decode() for line in (chosen.args, [*chosen.args, "x=1"]))
     differing = [pair for pair in zip(same.splitlines(), other.splitlines()) if pair[0] != pair[1]]
     assert [(two.split()[0], two.split()[-1]) for _one, two in differing] == [("linux", "x=1")]
+
+
+def test_an_entry_with_two_ways_to_boot_is_no_base_for_a_trial(tmp_path: Path) -> None:
+    tree = BootTree(tmp_path, TWO_WAYS)
+    with pytest.raises(HostStateError, match="GRUB_FORCE_PARTUUID"):
+        find_trial_loader(tree.root).base()
+
+
+def test_a_menu_that_remembers_what_was_chosen_does_not_remember_a_trial() -> None:
+    text = "menuentry Debian --id debian {\n\tsavedefault\n\tlinux /vmlinuz-6.12 ro\n\tinitrd /initrd.img-6.12\n}\n"
+    (base,) = parse_menu(text, {}).entries
+    assert ("savedefault",) in base.body
+    rendered = grub_entry.render(base, "0", ["ro", "x=1"], None, "On trial")
+    assert "savedefault" not in rendered
+    assert "linux /vmlinuz-6.12 ro x=1" in rendered
 
 
 # As Fedora's 10_reset_boot_success generates it.

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.reading import read_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import record
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from tests.unit.plugins.module_utils._boot.trial_host import MOUNT, TrialHost
 
 NONE = {"state": "none", "stale": [], "last_words": []}
@@ -80,3 +84,23 @@ def test_what_became_of_a_trial_is_told_in_every_run(host: TrialHost) -> None:
     host.boot()
     assert read(host, None)["state"] == "rolled_back"
     assert "obstacle" not in read(host, None)
+
+
+def test_the_watchdog_counts_for_images_that_are_known_to_start_it(host: TrialHost) -> None:
+    assert read(host, 600)["early_watchdog"] == "any"
+    watchdog = host.base / "sys/bus/pci/devices/0000:00:05.0"
+    watchdog.mkdir(parents=True)
+    (watchdog / "vendor").write_text("0x8086\n")
+    (watchdog / "device").write_text("0x25ab\n")
+    assert (read(host, 600)["not_covered"], read(host, 600)["early_watchdog"]) == ([], "new")
+    path = "/boot/initrd.img-6.12"
+    script = early_files.SCRIPT_PATH.lstrip("/")
+    for content, image in ((b"an older one", "new"), (early_files.SCRIPT.encode(), "any")):
+        with locked(host.root) as ledger:
+            found = Found({script: digest(content)}, ())
+            record.remember(ledger, path, "6.12", record.image_stamp(host.root, path) or {}, found)
+            ledger.save()
+        assert read(host, 600)["early_watchdog"] == image
+    (host.base / "usr/sbin/mkinitramfs").unlink()
+    host.stage(path.lstrip("/"), b"of another generator")
+    assert read(host, 600)["early_watchdog"] == "none"

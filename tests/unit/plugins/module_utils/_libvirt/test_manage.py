@@ -238,6 +238,14 @@ def test_guest_that_does_not_shut_down_keeps_running_without_force() -> None:
         manage._shut_down(deaf, Request("demo", "stopped", shutdown_timeout=0))
 
 
+def test_a_domain_that_nothing_defines_is_gone_once_it_is_shut_down(setup: Setup) -> None:
+    passing = "<domain type='test'><name>passing</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+    setup[0].createXML(passing, 0)
+    done = run(setup, "stopped", name="passing", allow="foreign_domain")
+    assert [switch.after for switch in done.switches] == ["shut off"]
+    assert done.domain is None
+
+
 def test_passwords_survive_a_change(setup: Setup) -> None:
     conn, _host, _ledger = setup
     run(setup)

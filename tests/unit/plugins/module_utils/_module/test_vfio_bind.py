@@ -22,6 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import SetArguments, bind
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import HostState, Verdict
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.vfio import decide
@@ -35,7 +36,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.files 
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import MODPROBE_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.state import read_state
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.table import TABLE_PATH, Table
 from tests.unit.plugins.fake_kernel import RELEASE, FakeKernel
 from tests.unit.plugins.planned_host import IOMMU_ON
 
@@ -133,7 +134,7 @@ def test_configured_for_the_next_boot(kernel: FakeKernel) -> None:
     assert table(kernel) == f"generation 1\n{FIRST} 8086 10d3 8086 0000 -\n"
     assert (kernel.base / INIT_TOP_PATH.lstrip("/")).stat().st_mode & 0o777 == 0o755
     assert not (kernel.base / DRACUT_HOOK_PATH.lstrip("/")).exists()
-    assert 'generation}!="1"' in (kernel.base / UDEV_RULE_PATH.lstrip("/")).read_text()
+    assert 'generation}=="1", KERNEL==' in (kernel.base / UDEV_RULE_PATH.lstrip("/")).read_text()
     ledger = Ledger.read(kernel.root)
     assert ledger.generation == 1
     assert ledger.section("devices")[FIRST]["native_driver"] == "e1000e"
@@ -179,13 +180,13 @@ def test_generation_counts_up_with_the_list(kernel: FakeKernel) -> None:
     call(kernel, FIRST)
     result = call(kernel, TWIN)
     assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
-    assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", FIRST, TWIN]
+    assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", FIRST, TWIN, "generation", FIRST]
 
 
 def test_exclusive_releases_what_left_the_list(kernel: FakeKernel) -> None:
     call(kernel, FIRST)
     call(kernel, TWIN, exclusive=True)
-    assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", TWIN]
+    assert [line.split()[0] for line in table(kernel).splitlines()] == ["generation", TWIN, "generation", FIRST]
     assert list(Ledger.read(kernel.root).section("devices")) == [TWIN]
     call(kernel, exclusive=True)
     assert not (kernel.base / TABLE_PATH.lstrip("/")).exists()
@@ -777,3 +778,18 @@ def test_a_line_that_is_left_to_others_is_checked_all_the_same(kernel: FakeKerne
     with pytest.raises(RefusedError, match="too long"):
         call(kernel, FIRST, set_args=refuse, write_kernel_args=False)
     assert snapshot(kernel) == before
+
+
+def test_the_devices_of_the_default_entry_stay_in_the_table_through_every_trial(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    call(kernel, TWIN, exclusive=True, write_kernel_args=False)
+    # That trial was not kept, and the next one wants something else.
+    call(kernel, FIRST, TWIN, exclusive=True, write_kernel_args=False)
+    written = Table.parse(table(kernel))
+    assert (written.generation, len(written.entries)) == (3, 2)
+    assert written.earlier == Table(1, {Address.parse(FIRST): written.entries[Address.parse(FIRST)]})
+    kept = table(kernel)
+    # It is committed: the table stays, or every image would have to be built anew.
+    call(kernel, FIRST, TWIN, exclusive=True)
+    assert table(kernel) == kept
+    assert not call(kernel, FIRST, TWIN, exclusive=True).changed

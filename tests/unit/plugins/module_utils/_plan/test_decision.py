@@ -75,6 +75,7 @@ def test_one_component_is_enough_to_need_a_reboot() -> None:
 def test_what_is_not_wanted_is_not_managed(host: HostState) -> None:
     assert make_plan({}, host).to_json() == {
         "status": "in_sync",
+        "once_kept": "in_sync",
         "reboot_required": False,
         "reboot": {
             "required": False,

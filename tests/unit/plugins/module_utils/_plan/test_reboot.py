@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import Change, Refusal, Verdict
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    DRIFT,
+    IN_SYNC,
+    Change,
+    Refusal,
+    Verdict,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot import (
     NOT_ASKED,
     Controller,
@@ -24,6 +31,7 @@ from tests.unit.plugins.planned_host import BOOT_ID, host_with
 ARGUMENTS = Verdict(changes=(Change("args", None, "a", after_reboot=True),), apply={"kernel_args": ["a"]})
 # A device that driverctl moves: nothing of the next boot's line or image changes.
 RUNTIME = Verdict(changes=(Change("device", "e1000e", "vfio-pci", after_reboot=True),))
+PAGES = Verdict(changes=(Change("pages", "0", "4"),), apply={"kernel_args": ["hugepages=4"]})
 IMAGE = Verdict(changes=(Change("image", None, "rebuilt"),))
 WRITTEN = Verdict(pending_reboot=True)
 SETTLED = Verdict()
@@ -82,6 +90,8 @@ def test_the_components_that_need_the_reboot_are_named() -> None:
         # A kernel that came later needs its image, and this boot is fine.
         ({"iommu": SETTLED, "initramfs": IMAGE}, {}, False),
         ({"iommu": SETTLED}, {}, False),
+        # Pages of the running system: the line that would be tried is the default entry's own.
+        ({"iommu": WRITTEN, "hugepages": PAGES}, {}, False),
     ],
 )
 def test_a_reboot_is_a_trial_where_line_or_image_of_the_next_boot_change(
@@ -96,6 +106,25 @@ def test_where_no_trial_is_possible_the_way_without_one_is_named() -> None:
     assert "/boot is on LVM. boot_trial_mode: off boots without a trial" in reasons(found.refusals)
     assert not judged({"iommu": ARGUMENTS}, impossible, trial_mode="off").refusals
     assert not judged({"iommu": WRITTEN}, impossible).refusals
+
+
+@pytest.mark.parametrize(
+    ("starting", "verdicts", "covered"),
+    [
+        ("any", {"iommu": ARGUMENTS}, True),
+        ("new", {"iommu": ARGUMENTS, "initramfs": IMAGE}, True),
+        # The present image is tried with the new line.
+        ("new", {"iommu": ARGUMENTS}, False),
+        ("new", {"iommu": ARGUMENTS, "initramfs": SETTLED}, False),
+        ("none", {"iommu": ARGUMENTS, "initramfs": IMAGE}, False),
+        ("none", {"iommu": WRITTEN}, True),
+    ],
+)
+def test_a_watchdog_counts_where_the_image_on_trial_starts_it(
+    starting: str, verdicts: dict[str, Verdict], covered: bool
+) -> None:
+    warnings = judged(verdicts, {"early_watchdog": starting}).warnings
+    assert any("does not start the hardware watchdog" in warning for warning in warnings) is not covered
 
 
 def test_what_a_trial_does_not_cover_is_said_before_it_is_made() -> None:
@@ -179,6 +208,17 @@ def test_a_trial_that_came_back_is_told_with_its_last_words() -> None:
 def test_a_running_trial_that_is_what_is_wanted_only_waits_for_its_commit() -> None:
     found = judged({"iommu": SETTLED, "libvirt_domains": ARGUMENTS}, {"state": "trying"}, RunningDomains(("db",)))
     assert (found.trying, found.trial, found.refusals) == (True, False, ())
+    (warning,) = found.warnings
+    assert "its deadline ends it" in warning
+    # An audit in between must not call the host settled, and the proof before the commit must.
+    plan = Plan({"iommu": SETTLED}, {}, found)
+    assert (plan.status, plan.once_kept) == (DRIFT, IN_SYNC)
+
+
+def test_what_a_run_that_was_cut_off_has_armed_is_told_to_whoever_may_reboot() -> None:
+    (warning,) = judged({"iommu": ARGUMENTS}, {"state": "armed"}, reboot=False).warnings
+    assert "the next reboot, whoever orders it" in warning
+    assert not judged({"iommu": ARGUMENTS}, {"state": "armed"}).warnings
 
 
 @pytest.mark.parametrize(

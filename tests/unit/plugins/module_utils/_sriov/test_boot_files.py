@@ -114,12 +114,18 @@ def test_vfs_that_are_there_are_left_alone(kernel: FakeSriov, shell: list[str]) 
 
 @pytest.mark.parametrize(
     ("cmdline", "number"),
-    [("ro", "0"), ("ro virtfleet_passthrough.generation=3", "2"), ("ro virtfleet_passthrough.generation=2", "0")],
+    [
+        ("ro", "0"),
+        ("ro virtfleet_passthrough.generation=3", "2"),
+        # What boot entries carried before the last change, which a host falls back to.
+        ("ro virtfleet_passthrough.generation=2", "2"),
+        ("ro virtfleet_passthrough.generation=1", "0"),
+    ],
 )
 def test_a_boot_that_is_not_the_tables_gets_no_vfs(
     kernel: FakeSriov, shell: list[str], cmdline: str, number: str
 ) -> None:
-    kernel.write(TABLE_PATH, "generation 3\n")
+    kernel.write(TABLE_PATH, "generation 3\ngeneration 2\n")
     kernel.boot(cmdline)
     _told, log = start(kernel, shell, record())
     assert read(kernel, "sriov_numvfs") == number

@@ -91,6 +91,17 @@ def override(kernel: FakeKernel, address: str) -> str:
     return (kernel.base / f"sys/bus/pci/devices/{address}/driver_override").read_text().strip()
 
 
+@pytest.mark.parametrize(("generation", "held"), [(3, FIRST), (4, TWIN)])
+def test_an_image_with_two_generations_holds_what_its_boot_was_made_for(
+    kernel: FakeKernel, shell: list[str], generation: int, held: str
+) -> None:
+    earlier = Table(3, {Address.parse(FIRST): NIC})
+    kernel.write(TABLE_PATH, str(Table(4, {Address.parse(TWIN): NIC}, earlier)))
+    kernel.boot(f"quiet virtfleet_passthrough.generation={generation}")
+    assert run(kernel, shell) == [f"virtfleet-passthrough: {held} 8086:10d3 held for vfio-pci"]
+    assert [address for address in (FIRST, TWIN) if override(kernel, address) == "vfio-pci"] == [held]
+
+
 def test_one_of_two_identical_cards_is_held(kernel: FakeKernel, shell: list[str]) -> None:
     assert run(kernel, shell) == [f"virtfleet-passthrough: {FIRST} 8086:10d3 held for vfio-pci"]
     assert override(kernel, FIRST) == "vfio-pci"

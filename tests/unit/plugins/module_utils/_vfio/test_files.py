@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 
@@ -33,16 +34,22 @@ GENERATORS = ("initramfs-tools", "dracut")
 
 def test_the_rule_for_later_devices() -> None:
     lines = udev_rule(TABLE).splitlines()
-    assert 'ENV{virtfleet_passthrough.generation}!="7", GOTO="virtfleet_vfio_end"' in lines
-    (first, second) = [line for line in lines if line.startswith("KERNEL")]
+    (first, second) = [line for line in lines if "KERNEL" in line]
     assert first == (
-        'KERNEL=="0000:01:00.0", ATTR{vendor}=="0x10de", ATTR{device}=="0x13c2", ATTR{subsystem_vendor}=="0x1458", '
+        'ENV{virtfleet_passthrough.generation}=="7", KERNEL=="0000:01:00.0", '
+        'ATTR{vendor}=="0x10de", ATTR{device}=="0x13c2", ATTR{subsystem_vendor}=="0x1458", '
         'ATTR{subsystem_device}=="0x3679", TEST=="iommu_group", ATTR{driver_override}="vfio-pci", '
         'ATTR{[subsystem/pci]drivers_probe}="$kernel", '
         'RUN{builtin}+="kmod load vfio-pci"'
     )
-    assert second.startswith('KERNEL=="0000:02:00.0"')
+    assert 'KERNEL=="0000:02:00.0"' in second
     assert lines[-1] == 'LABEL="virtfleet_vfio_end"'
+
+
+def test_the_rule_holds_in_an_old_boot_what_the_old_boot_was_made_for() -> None:
+    lines = udev_rule(dataclasses.replace(TABLE, generation=8, earlier=TABLE)).splitlines()
+    old, new = (udev_rule(dataclasses.replace(TABLE, generation=number)).splitlines() for number in (7, 8))
+    assert lines == [*new[:-1], *old[4:]]
 
 
 @pytest.mark.parametrize("generators", [(), ("initramfs-tools",), ("dracut",), GENERATORS])

@@ -27,7 +27,9 @@ DIGITS = st.text("0123456789abcdef", min_size=4, max_size=4)
 SERIALS = st.none() | st.text("0123456789abcdef", min_size=16, max_size=16)
 IDENTITIES = st.builds(Identity, DIGITS, DIGITS, DIGITS, DIGITS, SERIALS)
 ADDRESSES = st.builds(Address, st.integers(0, 0x10FFF), st.integers(0, 255), st.integers(0, 31), st.integers(0, 7))
-TABLES = st.builds(Table, st.integers(1, 10**6), st.dictionaries(ADDRESSES, IDENTITIES, max_size=6))
+GENERATIONS = st.integers(1, 10**6)
+ENTRIES = st.dictionaries(ADDRESSES, IDENTITIES, max_size=6)
+TABLES = st.builds(Table, GENERATIONS, ENTRIES, st.none() | st.builds(Table, GENERATIONS, ENTRIES))
 
 
 @given(TABLES)
@@ -96,3 +98,22 @@ def test_the_running_generation(line: str, generation: int | None) -> None:
 def test_the_argument() -> None:
     assert arguments_of(None) == []
     assert arguments_of(Table(4, {})) == ["virtfleet_passthrough.generation=4"]
+
+
+def test_what_boot_entries_carry_is_kept_below_and_nothing_older() -> None:
+    first = Table(1, {FIRST: NIC})
+    second = next_table(first, {SECOND: NIC}, 1, 1)
+    assert second == Table(2, {SECOND: NIC}, first)
+    # The second was tried and not kept, then it is: what no entry carries any more goes.
+    assert next_table(second, {SECOND: OTHER}, 2, 1) == Table(3, {SECOND: OTHER}, first)
+    assert next_table(second, {SECOND: OTHER}, 2, 2) == Table(3, {SECOND: OTHER}, Table(2, {SECOND: NIC}))
+    assert next_table(second, {SECOND: OTHER}, 2, None) == Table(3, {SECOND: OTHER})
+
+
+def test_taking_back_what_was_not_kept_needs_no_other_boot() -> None:
+    second = Table(2, {SECOND: NIC}, Table(1, {FIRST: NIC}))
+    assert next_table(second, {FIRST: NIC}, 2, 1) == Table(1, {FIRST: NIC})
+    # It was kept, so the way back is another change.
+    assert next_table(second, {FIRST: NIC}, 2, 2) == Table(3, {FIRST: NIC}, Table(2, {SECOND: NIC}))
+    # What is written after that does not use a number twice.
+    assert next_table(Table(1, {FIRST: NIC}), {SECOND: NIC}, 2, 1) == Table(3, {SECOND: NIC}, Table(1, {FIRST: NIC}))

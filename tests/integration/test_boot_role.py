@@ -1,0 +1,162 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What becomes of the hosts of one batch whose boots on trial go differently: the role's own tasks, run by Ansible.
+
+A directory stands for each host. The modules and roles that the tasks call are replaced by ones that read and write
+its files, in a collection of the same name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BOOT_TRIAL = """\
+import os
+from ansible.module_utils.basic import AnsibleModule
+
+options = {"owners": {"type": "dict"}, "images": {"type": "dict"}, "deadline": {"type": "int"}}
+module = AnsibleModule({"state": {"default": "status"}, **options}, supports_check_mode=True)
+path, wanted = os.environ["HOST"] + "/trial", module.params["state"]
+if wanted == "armed":
+    module.exit_json(changed=True, told={name: module.params[name] for name in options}, not_covered=["a hang"])
+with open(path) as stream:
+    state = stream.read()
+if wanted == "committed" and state != "trying":
+    module.fail_json(msg="nothing to commit")
+if wanted != "status":
+    with open(path, "w") as stream:
+        stream.write(wanted)
+module.exit_json(changed=wanted != "status", state=state, last_words=[])
+"""
+INITRAMFS = """\
+import os
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule({"generator": {}}, supports_check_mode=True)
+with open(os.environ["HOST"] + "/trial") as stream:
+    assert stream.read() == "committed"
+module.exit_json(changed=False)
+"""
+PROVE = [
+    {
+        "name": "Prove",
+        "block": [
+            {
+                "name": "Read the drivers",
+                "ansible.builtin.assert": {"that": "not broken", "fail_msg": "the card is held by e1000e"},
+            }
+        ],
+        "rescue": [{"name": "Say so", "ansible.builtin.fail": {"msg": "{{ ansible_failed_result.msg }}. No fault."}}],
+    }
+]
+REBOOT = [{"name": "Reboot", "ansible.builtin.copy": {"content": "old", "dest": "{{ tree }}/booted"}}]
+
+
+@pytest.fixture
+def collections(tmp_path: Path) -> Path:
+    """Where Ansible finds the role ``boot`` among stand-ins."""
+    base = tmp_path / "collections"
+    collection = base / "ansible_collections/virtfleet/passthrough"
+    (collection / "plugins/modules").mkdir(parents=True)
+    for module, text in {"boot_trial": BOOT_TRIAL, "initramfs": INITRAMFS}.items():
+        (collection / f"plugins/modules/{module}.py").write_text(text)
+    (collection / "galaxy.yml").write_text((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
+    for role, tasks in {"plan": [], "prove": PROVE, "reboot": REBOOT}.items():
+        (collection / "roles" / role / "tasks").mkdir(parents=True)
+        (collection / "roles" / role / "tasks/main.yml").write_text(yaml.safe_dump(tasks))
+    (collection / "roles/boot").symlink_to(ROOT / "roles/boot")
+    return base
+
+
+def play(
+    base: Path, collections: Path, tasks: str, hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run ``tasks`` of the role on ``hosts``: what each is at, and whether it is found broken."""
+    for name, (state, _broken) in hosts.items():
+        (base / name).mkdir()
+        (base / name / "trial").write_text(state)
+    inventory = {
+        name: {"tree": str(base / name), "broken": broken, "ansible_connection": "local"}
+        for name, (_state, broken) in hosts.items()
+    }
+    (base / "hosts.json").write_text(json.dumps({"all": {"hosts": inventory}}))
+    playbook = {
+        "hosts": "all",
+        "gather_facts": False,
+        "max_fail_percentage": 0,
+        "environment": {"HOST": "{{ tree }}"},
+        "tasks": [
+            {
+                "name": "Run a part of the role",
+                "ansible.builtin.include_role": {"name": "virtfleet.passthrough.boot", "tasks_from": tasks},
+            }
+        ],
+    }
+    (base / "play.yml").write_text(yaml.safe_dump([playbook]))
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", "play.yml", *options]
+    given = {"ansible_python_interpreter": sys.executable, **given}
+    environment = {**os.environ, "ANSIBLE_CONFIG": "", "ANSIBLE_COLLECTIONS_PATH": str(collections)}
+    return subprocess.run(
+        [*argv, "-e", json.dumps(given)], cwd=base, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def keep(base: Path, collections: Path, hosts: dict[str, tuple[str, bool]]) -> subprocess.CompletedProcess[str]:
+    """The part after the reboot."""
+    return play(base, collections, "keep.yml", hosts, plan_result={"components": {"initramfs": {}}})
+
+
+def state(base: Path, host: str) -> str:
+    return (base / host / "trial").read_text()
+
+
+def test_a_good_boot_is_kept(tmp_path: Path, collections: Path) -> None:
+    run = keep(tmp_path, collections, {"one": ("trying", False)})
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert state(tmp_path, "one") == "committed"
+
+
+@pytest.mark.parametrize(("other", "broken"), [("rolled_back", False), ("trying", True)])
+def test_a_host_that_fails_takes_no_other_of_its_batch_back(
+    tmp_path: Path, collections: Path, other: str, broken: bool
+) -> None:
+    hosts = {"one": ("trying", False), "two": (other, broken), "three": ("trying", False)}
+    run = keep(tmp_path, collections, hosts)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert [state(tmp_path, name) for name in ("one", "three")] == ["committed", "committed"]
+    assert state(tmp_path, "two") == "rolled_back"
+    assert (tmp_path / "two/booted").exists() is broken
+    assert "The boot on trial was not kept" in run.stdout
+    assert ("held by e1000e. No fault." in run.stdout) is broken
+
+
+@pytest.mark.parametrize(
+    ("built", "images"), [({}, {}), ({"initramfs_result": {"staged": {"6.12": "/a"}}}, {"6.12": "/a"})]
+)
+def test_arming_gets_what_was_planned_and_built(
+    tmp_path: Path, collections: Path, built: dict[str, Any], images: dict[str, str]
+) -> None:
+    plan = {"kernel_arguments": {"iommu": ["intel_iommu=on"], "vfio": []}, "boot_id": "b", "components": {}}
+    # As a survey gives a number.
+    given = {"plan_result": plan, "boot_deadline": "300", **built}
+    for check, shown in ((["--check"], None), ([], images)):
+        base = tmp_path / ("check" if check else "real")
+        base.mkdir()
+        run = play(base, collections, "trial.yml", {"one": ("none", False)}, "-v", *check, **given)
+        assert run.returncode == 0, run.stdout + run.stderr
+        told = json.dumps({"owners": plan["kernel_arguments"], "images": shown, "deadline": 300}, sort_keys=True)
+        assert json.dumps(json.loads(told), sort_keys=True) in run.stdout.replace("\n", " "), run.stdout
+        # The image that a check could look at is not the one that will be tried.
+        assert ("would not come back by itself: a hang" in run.stdout) is not bool(check)
