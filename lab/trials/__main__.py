@@ -23,7 +23,7 @@ from lab.loaders.expected import check_configured
 from lab.loaders.host import Modules, install_second_kernel, reboot
 from lab.machine import Host
 from lab.steps import StepFailedError, step
-from lab.trials import faults, library
+from lab.trials import faults
 from lab.trials.cases import CASES, NIC, Case, Pace
 from lab.trials.converge import GROUP_VARS, Outcome, converge, last_words_of
 from lab.trials.evidence import Boot, failure_faults, new_boot_faults, old_boot_faults
@@ -89,7 +89,6 @@ class Trials:
     def run(self) -> None:
         with step("0", "an administrator's own hooks and units; an ordinary reboot, timed", "2 min"):
             faults.install(self.host, faults.generator_of(self.host))
-            library.run(self.host, library.INSTALL_EARLY_FILES)
             pace = self._time_a_reboot()
             before = look(self.host)
             if before.drivers.get(NIC) in (None, VFIO_PCI):

@@ -19,7 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parame
     TRIAL_PARAMETER,
     WATCHDOG_PARAMETER,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.watchdog import KINDS, MODULES
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.watchdog import KINDS, Kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
 
 SCRIPT_PATH: t.Final = "/etc/virtfleet-passthrough/trial-watchdog"
@@ -132,7 +132,7 @@ esac
 sh {SCRIPT_PATH} || :
 """
 
-_HOOK = f"""\
+_HOOK_TEMPLATE = f"""\
 #!/bin/sh
 {_PREAMBLE}
 case "${{1:-}}" in
@@ -141,11 +141,11 @@ esac
 
 . /usr/share/initramfs-tools/hook-functions
 
-manual_add_modules {" ".join(MODULES)}
+manual_add_modules @MODULES@
 copy_file script {SCRIPT_PATH}
 """
 
-_DRACUT_SETUP = f"""\
+_DRACUT_SETUP_TEMPLATE = f"""\
 #!/bin/bash
 {_PREAMBLE}
 # In every image, also where dracut leaves out what this machine does not seem to need.
@@ -158,7 +158,7 @@ depends() {{
 }}
 
 installkernel() {{
-  hostonly='' instmods {" ".join(MODULES)}
+  hostonly='' instmods @MODULES@
 }}
 
 install() {{
@@ -175,15 +175,9 @@ _DRACUT_HOOK = f"""\
 sh {SCRIPT_PATH} || :
 """
 
-_GENERATOR_FILES: t.Final[t.Mapping[str, tuple[OwnedFile, ...]]] = {
-    INITRAMFS_TOOLS: (
-        OwnedFile(HOOK_PATH, _HOOK.encode(), 0o755),
-        OwnedFile(INIT_TOP_PATH, _INIT_TOP.encode(), 0o755),
-    ),
-    DRACUT: (
-        OwnedFile(DRACUT_HOOK_PATH, _DRACUT_HOOK.encode(), 0o755),
-        OwnedFile(DRACUT_SETUP_PATH, _DRACUT_SETUP.encode(), 0o755),
-    ),
+_GENERATOR_FILES: t.Final[t.Mapping[str, tuple[tuple[str, str], ...]]] = {
+    INITRAMFS_TOOLS: ((HOOK_PATH, _HOOK_TEMPLATE), (INIT_TOP_PATH, _INIT_TOP)),
+    DRACUT: ((DRACUT_HOOK_PATH, _DRACUT_HOOK), (DRACUT_SETUP_PATH, _DRACUT_SETUP_TEMPLATE)),
 }
 
 SERVED: t.Final = frozenset(_GENERATOR_FILES)
@@ -207,12 +201,14 @@ IN_IMAGE: t.Final[t.Mapping[str, t.Mapping[str, str]]] = {
 }
 
 
-def early_files(generators: t.Iterable[str]) -> tuple[OwnedFile, ...]:
-    """What the host needs so that these generators put the script into their images."""
-    files = [OwnedFile(SCRIPT_PATH, SCRIPT.encode(), 0o755)]
+def early_files(generators: t.Iterable[str], kinds: t.Iterable[Kind] = KINDS) -> tuple[OwnedFile, ...]:
+    """What the host needs so that these generators put the script into their images, with the modules of ``kinds`` and
+    of no other: a module in an image is loaded there whatever the administrator's blacklist says."""
+    modules = " ".join(module for kind in kinds for module in (*kind.parents, kind.module))
+    texts = [(SCRIPT_PATH, SCRIPT)]
     for generator in generators:
-        files.extend(_GENERATOR_FILES.get(generator, ()))
-    return tuple(files)
+        texts.extend(_GENERATOR_FILES.get(generator, ()))
+    return tuple(OwnedFile(path, text.replace("@MODULES@", modules).encode(), 0o755) for path, text in texts)
 
 
 def missing_in_image(names: t.Collection[str], contents: t.Mapping[str, bytes], argument: str) -> str | None:

@@ -24,7 +24,8 @@ def wanted_early_files(root: Root, generators: t.Iterable[str]) -> tuple[OwnedFi
     """What the host needs so that the images of ``generators`` can start its watchdog; empty where it has none that is
     known, and where none of them runs scripts of this kind."""
     served = [generator for generator in generators if generator in SERVED]
-    return early_files(served) if served and present_kinds(root) else ()
+    kinds = present_kinds(root)
+    return early_files(served, kinds) if served and kinds else ()
 
 
 def install_early_files(
@@ -32,17 +33,17 @@ def install_early_files(
 ) -> list[FileChange]:
     """Bring what is wanted onto the host; gives what differs.
 
-    What an earlier run has installed stays where no watchdog is seen any more: the images hold it, and its driver may
+    Where no watchdog is seen any more, what an earlier run has installed stays: the images hold it, and its driver may
     only not be loaded in this boot. :func:`release_early_files` takes it away. Refuses, before the first write, where
     a file is somebody else's.
     """
-    served = [generator for generator in generators if generator in SERVED]
-    owned = _owned.owned_paths(ledger, OWNER)
-    wanted = early_files(served) if owned and served else wanted_early_files(root, served)
+    wanted = wanted_early_files(root, generators)
+    if not wanted:
+        return []
     changes = [_owned.preview(root, ledger, file) for file in wanted]
     paths = {file.path for file in wanted}
     # Of a generator that is installed no more.
-    old = [path for path in owned if path not in paths]
+    old = [path for path in _owned.owned_paths(ledger, OWNER) if path not in paths]
     changes += [_owned.preview_release(root, ledger, path) for path in old]
     if not check_mode:
         for file in wanted:

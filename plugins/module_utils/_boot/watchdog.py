@@ -56,8 +56,6 @@ KINDS: t.Final[tuple[Kind, ...]] = (
     Kind("iTCO_wdt", "heartbeat", "iTCO_wdt", 2, 613, parents=("lpc_ich", "i2c_i801")),
 )
 NAMES: t.Final[tuple[str, ...]] = tuple(kind.module for kind in KINDS)
-# What an image needs so that each of them works.
-MODULES: t.Final[tuple[str, ...]] = tuple(module for kind in KINDS for module in (*kind.parents, kind.module))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,7 +63,8 @@ class Dracut:
         return found
 
     def build(self, run: Runner, image: Image, output: str) -> None:
-        argv = ["dracut", "--force", "--quiet", output, image.kernel]
+        # Debian's calls hooks for whatever it writes, and systemd-boot's makes that what boots by default.
+        argv = ["env", "NO_POST_UPDATE_HOOKS=1", "dracut", "--force", "--quiet", output, image.kernel]
         run_checked(run, argv, f"Building the initramfs for {image.kernel} failed")
 
     def installed(self, _root: Root, _run: Runner, _image: Image) -> None:

@@ -43,7 +43,8 @@ def missing(listing: Listing, kind: int = 0) -> str | None:
 @pytest.fixture(params=list(RECIPES))
 def chroot(request: pytest.FixtureRequest) -> Chroot:
     chosen: Chroot = request.getfixturevalue(request.param)
-    chosen.write("/sys/class/watchdog/watchdog0/identity", "i6300ESB timer\n")
+    for number, kind in enumerate(KINDS):
+        chosen.write(f"/sys/class/watchdog/watchdog{number}/identity", f"{kind.identity}\n")
     return chosen
 
 

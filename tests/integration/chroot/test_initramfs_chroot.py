@@ -48,7 +48,7 @@ HOOKS = {
 }
 # Like "ls -l": mode, links, owner, group, size (or two numbers for a device), date.
 LSINITRD_LINE = re.compile(r"[-dlcbp][-rwxsStT]{9} .* [A-Z][a-z]{2} +[0-9]+ +(?:[0-9]{2}:[0-9]{2}|[0-9]{4}) (.+)")
-BUILDERS = ("/usr/sbin/mkinitramfs", "dracut")
+BUILDERS = {"/usr/sbin/mkinitramfs", "dracut"}
 
 
 class Module:
@@ -92,8 +92,8 @@ def vfio_bind(chroot: Chroot, state: str) -> Result:
     return bind(module, chroot.run, root=chroot.root, write=chroot.attribute, set_args=set_arguments)
 
 
-def initramfs(chroot: Chroot, *, check: bool = False) -> Result:
-    module: t.Any = Module(check, generator="auto", kernels=["all"], require=None, planned_files=None)
+def initramfs(chroot: Chroot, *, check: bool = False, staged: bool = False) -> Result:
+    module: t.Any = Module(check, generator="auto", kernels=["all"], require=None, planned_files=None, staged=staged)
     return prove_and_rebuild(module, chroot.run, root=chroot.root)
 
 
@@ -102,7 +102,7 @@ def listing(chroot: Chroot, patterns: Sequence[str] = ()) -> Listing:
 
 
 def builds(chroot: Chroot) -> int:
-    return sum(command[0] in BUILDERS for command in chroot.commands)
+    return sum(not BUILDERS.isdisjoint(command) for command in chroot.commands)
 
 
 def checksum(path: Path) -> str:
@@ -232,7 +232,9 @@ def test_a_generator_that_is_killed_leaves_the_old_image(chroot: Chroot, seconds
     vfio_bind(chroot, "present")
 
     def killed(argv: Sequence[str], cwd: str | None = None) -> CommandResult:
-        return chroot.run(["timeout", "--signal=KILL", str(seconds), *argv] if argv[0] in BUILDERS else argv, cwd)
+        return chroot.run(
+            ["timeout", "--signal=KILL", str(seconds), *argv] if not BUILDERS.isdisjoint(argv) else argv, cwd
+        )
 
     module: t.Any = Module(False, generator="auto", kernels=["all"], require=None, planned_files=None)
     try:
@@ -317,6 +319,28 @@ def test_a_module_that_one_of_two_kernels_lacks(chroot: Chroot, second_kernel: s
         vfio_bind(chroot, "absent")
         initramfs(chroot)
     assert listing(chroot).names == read_image(chroot.root, chroot.run, f"/boot/{second.name}", ()).names
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_no_hook_takes_an_image_that_is_not_in_place(chroot: Chroot, staged: bool) -> None:
+    """Debian's dracut calls them for whatever it writes: systemd-boot's makes it what boots by default."""
+    hook, told = chroot.base / "etc/initramfs/post-update.d/test-told", chroot.base / "told"
+    hook.parent.mkdir(parents=True, exist_ok=True)
+    hook.write_text('#!/bin/sh\necho "$2" >>/told\n')
+    hook.chmod(0o755)
+    vfio_bind(chroot, "present")
+    try:
+        result = initramfs(chroot, staged=staged)
+        assert result.changed
+        # Of one in place whoever copies it may be told.
+        assert set(told.read_text().split() if told.exists() else ()) <= (
+            set() if staged else {f"/boot/{chroot.image.name}"}
+        )
+    finally:
+        hook.unlink()
+        told.unlink(missing_ok=True)
+        vfio_bind(chroot, "absent")
+        initramfs(chroot)
 
 
 def test_udev_understands_the_rule(debian13: Chroot) -> None:

@@ -94,3 +94,14 @@ def test_a_file_of_somebody_else_is_refused_before_the_first_write(tree: HostTre
     with pytest.raises(RefusedError, match="was not written by"):
         _install(tree, *GENERATORS)
     assert not tree.root.exists(early_files.SCRIPT_PATH)
+
+
+def test_only_the_modules_of_what_is_there_go_into_images(tree: HostTree) -> None:
+    """Whatever is in an image is loaded there, past the blacklist of the administrator."""
+    _watchdog(tree)
+    for generator, path in (("initramfs-tools", early_files.HOOK_PATH), ("dracut", early_files.DRACUT_SETUP_PATH)):
+        text = {file.path: file.content.decode() for file in wanted_early_files(tree.root, [generator])}[path]
+        assert "i6300esb" in text
+        assert "lpc_ich" not in text
+        assert "iTCO_wdt" not in text
+        assert "@" not in text

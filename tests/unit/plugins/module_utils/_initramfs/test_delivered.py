@@ -47,7 +47,7 @@ class EspHost(ImageHost):
 
     def __init__(self, base: Path, keeps: bool = True) -> None:
         super().__init__(base)
-        self.tools["dracut"] = self._dracut
+        self.tools["env"] = self._dracut
         self.ukify = FakeUkify()
         self.tools["ukify"] = self.ukify
         self.microcode: Mapping[str, bytes] = {}
@@ -76,8 +76,8 @@ class EspHost(ImageHost):
         return archive(files)
 
     def _dracut(self, argv: Sequence[str], _cwd: str | None) -> tuple[int, str]:
-        assert list(argv[:3]) == ["dracut", "--force", "--quiet"]
-        self.put(argv[3], self.pack(argv[4]))
+        assert list(argv[:5]) == ["env", "NO_POST_UPDATE_HOOKS=1", "dracut", "--force", "--quiet"]
+        self.put(argv[5], self.pack(argv[6]))
         return 0, ""
 
     def type1(self, kernel: str) -> str:
@@ -128,7 +128,7 @@ def test_what_boots_is_what_is_proven(host: EspHost, layout: str, synced: list[s
     assert all(host.holds(path) for path in places)
     assert str(host.base / "efi") in synced
     # One image for each kernel, however many places it goes to.
-    assert len([command for command in host.commands if command[0] == "dracut"]) == 2
+    assert len([command for command in host.commands if "dracut" in command]) == 2
     assert not host.call().changed
 
     host.let_go()
