@@ -106,8 +106,8 @@ EXAMPLES = r"""
 RETURN = r"""
 status:
   description:
-    - The worst status of all components and of the reboot. A boot on trial that nobody has kept yet is C(drift): the
-      old entry is what boots by default.
+    - The worst status of all components and of the reboot. A boot on trial that nobody has kept yet is C(drift), as
+      the old entry is what boots by default.
   returned: success
   type: str
   sample: drift
