@@ -106,7 +106,7 @@ EXAMPLES = r"""
 RETURN = r"""
 status:
   description:
-    - The worst status of all components and of the reboot. A boot on trial that nobody has kept yet is C(drift), because
+    - The worst status of all components and of the reboot. A boot on trial that nobody has kept yet is C(drift), as
       the old entry is what boots by default.
   returned: success
   type: str

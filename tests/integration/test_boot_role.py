@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ if wanted == "armed":
     module.exit_json(changed=True, told={name: module.params[name] for name in options}, not_covered=["a hang"])
 with open(path) as stream:
     state = stream.read()
-if wanted == "committed" and state != "trying":
+if wanted == "committed" and state not in ("trying", "committed"):
     module.fail_json(msg="nothing to commit")
 if wanted != "status":
     with open(path, "w") as stream:
@@ -61,7 +62,10 @@ PROVE = [
         "rescue": [{"name": "Say so", "ansible.builtin.fail": {"msg": "{{ ansible_failed_result.msg }}. No fault."}}],
     }
 ]
-REBOOT = [{"name": "Reboot", "ansible.builtin.copy": {"content": "old", "dest": "{{ tree }}/booted"}}]
+REBOOT = [
+    {"name": "Order it", "ansible.builtin.assert": {"that": "not inhibited", "fail_msg": "a shutdown is inhibited"}},
+    {"name": "Wait", "ansible.builtin.copy": {"content": "old", "dest": "{{ tree }}/booted"}},
+]
 
 
 @pytest.fixture
@@ -81,15 +85,16 @@ def collections(tmp_path: Path) -> Path:
 
 
 def play(
-    base: Path, collections: Path, tasks: str, hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
+    base: Path, collections: Path, parts: Sequence[str], hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``tasks`` of the role on ``hosts``: what each is at, and whether it is found broken."""
+    """Run ``parts`` of the role on ``hosts``: what each is at after its reboot (one that is armed still cannot be
+    rebooted), and whether it is found broken."""
     for name, (state, _broken) in hosts.items():
         (base / name).mkdir()
         (base / name / "trial").write_text(state)
     inventory = {
-        name: {"tree": str(base / name), "broken": broken, "ansible_connection": "local"}
-        for name, (_state, broken) in hosts.items()
+        name: {"tree": str(base / name), "broken": broken, "inhibited": state == "armed", "ansible_connection": "local"}
+        for name, (state, broken) in hosts.items()
     }
     (base / "hosts.json").write_text(json.dumps({"all": {"hosts": inventory}}))
     playbook = {
@@ -100,8 +105,9 @@ def play(
         "tasks": [
             {
                 "name": "Run a part of the role",
-                "ansible.builtin.include_role": {"name": "virtfleet.passthrough.boot", "tasks_from": tasks},
+                "ansible.builtin.include_role": {"name": "virtfleet.passthrough.boot", "tasks_from": part},
             }
+            for part in parts
         ],
     }
     (base / "play.yml").write_text(yaml.safe_dump([playbook]))
@@ -115,15 +121,16 @@ def play(
 
 def keep(base: Path, collections: Path, hosts: dict[str, tuple[str, bool]]) -> subprocess.CompletedProcess[str]:
     """The part after the reboot."""
-    return play(base, collections, "keep.yml", hosts, plan_result={"components": {"initramfs": {}}})
+    return play(base, collections, ["keep.yml"], hosts, plan_result={"components": {"initramfs": {}}})
 
 
 def state(base: Path, host: str) -> str:
     return (base / host / "trial").read_text()
 
 
-def test_a_good_boot_is_kept(tmp_path: Path, collections: Path) -> None:
-    run = keep(tmp_path, collections, {"one": ("trying", False)})
+@pytest.mark.parametrize("found", ["trying", "committed"])
+def test_a_good_boot_is_kept_even_if_somebody_else_was_first(tmp_path: Path, collections: Path, found: str) -> None:
+    run = keep(tmp_path, collections, {"one": (found, False)})
     assert run.returncode == 0, run.stdout + run.stderr
     assert state(tmp_path, "one") == "committed"
 
@@ -154,9 +161,18 @@ def test_arming_gets_what_was_planned_and_built(
     for check, shown in ((["--check"], None), ([], images)):
         base = tmp_path / ("check" if check else "real")
         base.mkdir()
-        run = play(base, collections, "trial.yml", {"one": ("none", False)}, "-v", *check, **given)
+        run = play(base, collections, ["trial.yml"], {"one": ("none", False)}, "-v", *check, **given)
         assert run.returncode == 0, run.stdout + run.stderr
         told = json.dumps({"owners": plan["kernel_arguments"], "images": shown, "deadline": 300}, sort_keys=True)
         assert json.dumps(json.loads(told), sort_keys=True) in run.stdout.replace("\n", " "), run.stdout
         # The image that a check could look at is not the one that will be tried.
         assert ("would not come back by itself: a hang" in run.stdout) is not bool(check)
+
+
+def test_a_host_that_cannot_be_rebooted_takes_no_other_of_its_batch_back(tmp_path: Path, collections: Path) -> None:
+    hosts = {"one": ("trying", False), "two": ("armed", False)}
+    plan = {"kernel_arguments": {}, "boot_id": "b", "components": {}}
+    run = play(tmp_path, collections, ["trial.yml", "keep.yml"], hosts, plan_result=plan)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert [state(tmp_path, name) for name in hosts] == ["committed", "armed"]
+    assert "which is still armed: a shutdown is inhibited" in " ".join(run.stdout.split())

@@ -793,3 +793,21 @@ def test_the_devices_of_the_default_entry_stay_in_the_table_through_every_trial(
     call(kernel, FIRST, TWIN, exclusive=True)
     assert table(kernel) == kept
     assert not call(kernel, FIRST, TWIN, exclusive=True).changed
+
+
+def test_a_list_that_was_tried_and_not_kept_is_taken_back_without_a_reboot(kernel: FakeKernel) -> None:
+    call(kernel, FIRST)
+    first = table(kernel)
+    kernel.boot("root=/dev/vda1 virtfleet_passthrough.generation=1")
+    call(kernel, FIRST, timing="now")
+    call(kernel, FIRST, TWIN, exclusive=True, write_kernel_args=False)
+    result = call(kernel, FIRST, exclusive=True)
+    assert result.changed
+    assert table(kernel) == first
+    assert (result.data["kernel_args"], result.data["reboot_required"]) == (
+        ["virtfleet_passthrough.generation=1"],
+        False,
+    )
+    # The number that was tried is not given to another list.
+    call(kernel, TWIN, exclusive=True)
+    assert table(kernel).startswith("generation 3\n")
