@@ -85,7 +85,7 @@ def _dark_console(host: HostState, selected: t.Mapping[str, tuple[Device, ...]],
     drivers = sorted({device.driver for device in displays if device.address not in chosen and device.driver})
     facts = host.facts["initramfs"]
     kernels = [image for image in facts["images"] if _release(image["kernel"]) >= _FRAMEBUFFER_GOES]
-    if not given or not drivers or not set(drivers).isdisjoint(host.facts["vfio"]["builtin_drivers"]):
+    if not given or not drivers or any(_shows_at_once(driver, host) for driver in drivers):
         return None
     dark = [image["path"] for image in kernels if set(drivers).isdisjoint(image["display_drivers"])]
     if not dark:
@@ -98,6 +98,12 @@ def _dark_console(host: HostState, selected: t.Mapping[str, tuple[Device, ...]],
         "and build it"
     )
     return Refusal(str(given[0].address), reason, ALLOW_CONSOLE)
+
+
+def _shows_at_once(driver: str, host: HostState) -> bool:
+    """Whether a display with this driver needs nothing from the image. A bus that is built in may still wait for the
+    module that draws."""
+    return driver in host.facts["vfio"]["builtin_drivers"] and console_module(driver) == driver.replace("-", "_")
 
 
 def _release(kernel: str) -> tuple[int, ...]:

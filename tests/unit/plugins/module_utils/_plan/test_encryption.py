@@ -77,6 +77,15 @@ def test_a_driver_that_is_built_in_needs_no_image() -> None:
     assert guard({"initramfs": IMAGE}, described, {"gpu": (GPU,)}, ()) == {"initramfs": IMAGE}
 
 
+def test_a_bus_that_is_built_in_shows_no_console() -> None:
+    """Debian 13 has virtio_pci in the kernel, and virtio_gpu beside it as a module."""
+    paravirtual = dataclasses.replace(HOST_GPU, driver="virtio-pci")
+    facts = {**host().facts, "vfio": {"builtin_drivers": ["virtio-pci"]}}
+    described = dataclasses.replace(host(), devices=(paravirtual, GPU), facts=facts)
+    (refusal,) = guard({"initramfs": IMAGE}, described, {"gpu": (GPU,)}, ())["initramfs"].refusals
+    assert "Put virtio_gpu into the initramfs" in refusal.reason
+
+
 def test_a_key_that_permits_nothing_is_refused_by_name() -> None:
     assert host_keys(None) == ()
     assert host_keys(["tpm_sealed_root"]) == ("tpm_sealed_root",)
