@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 # Ansible itself runs playbooks and roles on this machine.
-PLAYBOOKS = ("tests/integration/test_plan_report.py", "tests/integration/test_prove_role.py")
+PLAYBOOKS = tuple(f"tests/integration/test_{name}.py" for name in ("plan_report", "prove_role", "boot_role"))
 # GRUB boots the hosts of the other checks; the rest of `make lab-loaders` takes too long for every time.
 LOADER_FLAVOUR = "debian13-systemd-boot"
 HOST_TESTS = ("tests/unit/plugins/modules", "tests/unit/plugins/module_utils")

@@ -89,7 +89,8 @@ notes:
     refused.
   - In virtual machines a trial that panics came back by itself with GRUB 2.06 (Debian 12) and systemd-boot 257 (Debian
     13), and one whose initramfs hangs with the hardware watchdog C(i6300esb). C(iTCO_wdt) and the configurations of
-    other distributions were tested as recorded files.
+    other distributions were tested as recorded files, the watchdog of a baseboard management controller against a model
+    of its timer.
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
   - module: virtfleet.passthrough.initramfs

@@ -50,6 +50,8 @@ with open(os.environ["HOST"] + "/trial") as stream:
     assert stream.read() == "committed"
 module.exit_json(changed=False)
 """
+# Named by the role, and not called where no domain runs.
+LIBVIRT_DOMAIN = "raise SystemExit('no domain runs here')\n"
 PROVE = [
     {
         "name": "Prove",
@@ -62,9 +64,21 @@ PROVE = [
         "rescue": [{"name": "Say so", "ansible.builtin.fail": {"msg": "{{ ansible_failed_result.msg }}. No fault."}}],
     }
 ]
+# One that comes up late is at something by the time that it is waited for; one that is gone answers no more.
 REBOOT = [
     {"name": "Order it", "ansible.builtin.assert": {"that": "not inhibited", "fail_msg": "a shutdown is inhibited"}},
-    {"name": "Wait", "ansible.builtin.copy": {"content": "old", "dest": "{{ tree }}/booted"}},
+    {"name": "Wait", "ansible.builtin.copy": {"content": "{{ reboot_boot_id }}", "dest": "{{ tree }}/booted"}},
+    {
+        "name": "Come up later",
+        "ansible.builtin.copy": {"content": "{{ later }}", "dest": "{{ tree }}/trial"},
+        "when": "later | length > 0",
+    },
+    {
+        "name": "Be gone",
+        "ansible.builtin.set_fact": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
+        "when": "later == 'gone'",
+    },
+    {"name": "Give up", "ansible.builtin.fail": {"msg": "no answer in time"}, "when": "later | length > 0"},
 ]
 
 
@@ -74,7 +88,7 @@ def collections(tmp_path: Path) -> Path:
     base = tmp_path / "collections"
     collection = base / "ansible_collections/virtfleet/passthrough"
     (collection / "plugins/modules").mkdir(parents=True)
-    for module, text in {"boot_trial": BOOT_TRIAL, "initramfs": INITRAMFS}.items():
+    for module, text in {"boot_trial": BOOT_TRIAL, "initramfs": INITRAMFS, "libvirt_domain": LIBVIRT_DOMAIN}.items():
         (collection / f"plugins/modules/{module}.py").write_text(text)
     (collection / "galaxy.yml").write_text((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     for role, tasks in {"plan": [], "prove": PROVE, "reboot": REBOOT}.items():
@@ -88,12 +102,18 @@ def play(
     base: Path, collections: Path, parts: Sequence[str], hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run ``parts`` of the role on ``hosts``: what each is at after its reboot (one that is armed still cannot be
-    rebooted), and whether it is found broken."""
+    rebooted, and "late:" is before what it is at too late), and whether it is found broken."""
     for name, (state, _broken) in hosts.items():
         (base / name).mkdir()
         (base / name / "trial").write_text(state)
     inventory = {
-        name: {"tree": str(base / name), "broken": broken, "inhibited": state == "armed", "ansible_connection": "local"}
+        name: {
+            "tree": str(base / name),
+            "broken": broken,
+            "inhibited": state == "armed",
+            "later": state.partition("late:")[2],
+            "ansible_connection": "local",
+        }
         for name, (state, broken) in hosts.items()
     }
     (base / "hosts.json").write_text(json.dumps({"all": {"hosts": inventory}}))
@@ -119,9 +139,18 @@ def play(
     )
 
 
-def keep(base: Path, collections: Path, hosts: dict[str, tuple[str, bool]]) -> subprocess.CompletedProcess[str]:
-    """The part after the reboot."""
-    return play(base, collections, ["keep.yml"], hosts, plan_result={"components": {"initramfs": {}}})
+def keep(
+    base: Path, collections: Path, hosts: dict[str, tuple[str, bool]], **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """The whole role, on hosts that need a boot on trial."""
+    plan = {
+        "kernel_arguments": {},
+        "boot_id": "b",
+        "reboot_required": True,
+        "components": {"initramfs": {}},
+        "reboot": {"trial": {"wanted": True, "state": "none"}, "running_domains": []},
+    }
+    return play(base, collections, ["main.yml"], hosts, plan_result=plan, boot_reboot=True, **given)
 
 
 def state(base: Path, host: str) -> str:
@@ -144,7 +173,8 @@ def test_a_host_that_fails_takes_no_other_of_its_batch_back(
     assert run.returncode == 2, run.stdout + run.stderr
     assert [state(tmp_path, name) for name in ("one", "three")] == ["committed", "committed"]
     assert state(tmp_path, "two") == "rolled_back"
-    assert (tmp_path / "two/booted").exists() is broken
+    # Only one that is not as wanted is sent back; the stand-in of the proof tells no boot.
+    assert (tmp_path / "two/booted").read_text() == ("unknown" if broken else "b")
     assert "The boot on trial was not kept" in run.stdout
     assert ("held by e1000e. No fault." in run.stdout) is broken
 
@@ -171,8 +201,29 @@ def test_arming_gets_what_was_planned_and_built(
 
 def test_a_host_that_cannot_be_rebooted_takes_no_other_of_its_batch_back(tmp_path: Path, collections: Path) -> None:
     hosts = {"one": ("trying", False), "two": ("armed", False)}
-    plan = {"kernel_arguments": {}, "boot_id": "b", "components": {}}
-    run = play(tmp_path, collections, ["trial.yml", "keep.yml"], hosts, plan_result=plan)
+    run = keep(tmp_path, collections, hosts)
     assert run.returncode == 2, run.stdout + run.stderr
     assert [state(tmp_path, name) for name in hosts] == ["committed", "armed"]
     assert "which is still armed: a shutdown is inhibited" in " ".join(run.stdout.split())
+
+
+def test_a_host_that_hangs_does_not_hold_up_the_others(tmp_path: Path, collections: Path) -> None:
+    """It is waited for after they were kept, and its own trial is kept if it was only slow."""
+    hosts = {"one": ("trying", False), "slow": ("late:trying", False), "back": ("late:rolled_back", False)}
+    run = keep(tmp_path, collections, hosts)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert [state(tmp_path, name) for name in ("one", "slow", "back")] == ["committed", "committed", "rolled_back"]
+    kept = [line for line in run.stdout.splitlines() if line.startswith(("TASK", "changed: [", "ok: ["))]
+    wait = next(number for number, line in enumerate(kept) if "Wait until Ansible can log in" in line)
+    first = next(number for number, line in enumerate(kept) if "Keep it, for every kernel" in line)
+    assert kept[first + 1] == "changed: [one]"
+    assert first < wait
+    assert "The boot on trial was not kept: the host is back" in " ".join(run.stdout.split())
+
+
+def test_a_host_that_nobody_can_reach_any_more_is_told_last(tmp_path: Path, collections: Path) -> None:
+    hosts = {"one": ("trying", False), "gone": ("late:gone", False)}
+    run = keep(tmp_path, collections, hosts, __boot_return=2)
+    assert state(tmp_path, "one") == "committed"
+    assert run.returncode == 2
+    assert "has not come back since: look at its console" in " ".join(run.stdout.split())

@@ -56,10 +56,8 @@ PROBE
 stand_in /usr/bin/grub-mkrelpath <<'RELATIVE'
 #!/bin/sh
 for path; do :; done
-case "$path" in
-  /boot) echo / ;;
-  *) echo "${path#/boot}" ;;
-esac
+# Nothing for the mount point itself.
+echo "${path#/boot}"
 RELATIVE
 mkdir -p /dev/disk/by-uuid "$efivars"
 : >"/dev/disk/by-uuid/$ROOT_UUID"
@@ -70,7 +68,7 @@ update-grub
 rm -r /dev/disk /sys/firmware
 mv /usr/sbin/grub-probe.real /usr/sbin/grub-probe
 mv /usr/bin/grub-mkrelpath.real /usr/bin/grub-mkrelpath
-grep -q "linux.*/vmlinuz.*root=UUID=$ROOT_UUID" /boot/grub/grub.cfg
+grep -q "linux[[:space:]]*/vmlinuz.*root=UUID=$ROOT_UUID" /boot/grub/grub.cfg
 grep -q "fs-uuid --set=root *$boot_uuid" /boot/grub/grub.cfg
 
 mkdir -p /boot/efi/EFI/BOOT /boot/grub/x86_64-efi
