@@ -190,6 +190,13 @@ def heavy_checks() -> list[Check]:
             1800,
             f"FLAVOUR={LOADER_FLAVOUR}",
         ),
+        target(
+            "fuzz-power",
+            "power cuts in the middle of a converge",
+            "8 min",
+            2400,
+            *("N=4", "JOBS=2"),
+        ),
         target("demo", "the main job on a virtual host", "6 min", 1800),
     ]
 

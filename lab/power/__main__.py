@@ -20,7 +20,7 @@ from lab.power import looks, write_log
 from lab.power import recording as recordings
 from lab.power.draw import draw, phases
 from lab.power.playbooks import StoppedError
-from lab.power.recording import Recording
+from lab.power.recording import NAME, Recording
 from lab.power.run import OUTPUT, Cuts
 
 RECORDING = OUTPUT / "recording"
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     again = random.Random(seed).sample(list(points), min(wanted, len(points)))
     if options.only is not None:
         points = {number: point for number, point in points.items() if number in options.only}
-    faults += Cuts(recording, found, points, again, OUTPUT / str(seed)).run(options.jobs)
+    faults += Cuts(recording, found, points, again, OUTPUT / str(seed), options.host).run(options.jobs)
     return 1 if faults else 0
 
 
@@ -89,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how many more power cuts to look at as GRUB does, without a boot (default: 10 for each that is booted)",
     )
     parser.add_argument("--recorded", action="store_true", help="use the recording of the last run")
+    parser.add_argument(
+        "--host",
+        default=NAME,
+        metavar="NAME",
+        help="what the booted hosts are called, for a second run beside this one",
+    )
     parser.add_argument(
         "--only",
         type=int,

@@ -53,6 +53,7 @@ class Cuts:
     points: Mapping[int, Point]
     again: Collection[int]
     kept: Path
+    host: str = NAME
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _outcomes: list[Outcome] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Cuts:
         begun = time.monotonic()
         with write_log.opened(self.recording.writes) as log, ThreadPoolExecutor(max_workers=jobs) as pool:
             following = iter(self.points.items())
-            workers = [pool.submit(self._work, f"{NAME}-{number}", log, following) for number in range(jobs)]
+            workers = [pool.submit(self._work, f"{self.host}-{number}", log, following) for number in range(jobs)]
             try:
                 for worker in workers:
                     worker.result()

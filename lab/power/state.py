@@ -21,6 +21,7 @@ TRIAL = "trial"
 NEITHER = "neither"
 
 TRIAL_MARK = "virtfleet_passthrough.trial="
+GENERATION = "virtfleet_passthrough.generation="
 
 # Everything in one login: under emulation each costs a second. The first line waits until the boot has come to its end.
 QUESTION = f"""\
@@ -91,10 +92,11 @@ def _configuration(facts: Facts, old: Facts, new: Facts) -> str:
 
 
 def _bare(line: Sequence[str]) -> list[str]:
-    """Without what belongs to a trial alone, and without ``panic=``, which the old entry gets before a trial."""
+    """Without what belongs to a trial alone, without ``panic=``, which the old entry gets before a trial, and without
+    the number of the generation: one that a run began with before the power went is not used again."""
     marks = [place for place, token in enumerate(line) if token.startswith(TRIAL_MARK)]
     rest = [*line[: marks[0]], *line[marks[-1] + 1 :]] if marks else list(line)
-    return [token for token in rest if not token.startswith("panic=")]
+    return [GENERATION if token.startswith(GENERATION) else token for token in rest if not token.startswith("panic=")]
 
 
 def _device_faults(facts: Facts, configuration: str) -> list[str]:

@@ -50,6 +50,7 @@ def test_answer() -> None:
         (BEFORE, OLD),
         (replace(BEFORE, line=(*BEFORE.line, "panic=15")), OLD),
         (AFTER, NEW),
+        (replace(AFTER, line=tuple(token.replace("generation=1", "generation=2") for token in AFTER.line)), NEW),
         (TRYING, TRIAL),
     ],
 )
