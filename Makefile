@@ -35,7 +35,7 @@ check: setup ## The quick checks: lint, types, sanity, unit tests (under 3 min w
 	@$(CHECK) quick
 
 .PHONY: test
-test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, the demo (up to 40 min)
+test: setup-extra ## Every test: the checks on every Python, the lab, Molecule, the demo (about 45 min)
 	@$(CHECK) all
 
 .PHONY: demo

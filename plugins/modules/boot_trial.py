@@ -88,9 +88,8 @@ notes:
     greenboot counts boots (C(boot_counter)) none is armed. GRUB that waits at its menu for ever (C(timeout=-1)) is
     refused.
   - In virtual machines a trial that panics came back by itself with GRUB 2.06 (Debian 12) and systemd-boot 257 (Debian
-    13), and one whose initramfs hangs with the hardware watchdog C(i6300esb). C(iTCO_wdt) and the configurations of
-    other distributions were tested as recorded files, the watchdog of a baseboard management controller against a model
-    of its timer.
+    13), and one whose initramfs hangs with the hardware watchdog C(i6300esb), or that of a baseboard management
+    controller. C(iTCO_wdt) and the configurations of other distributions were tested as recorded files.
 seealso:
   - module: virtfleet.passthrough.kernel_cmdline
   - module: virtfleet.passthrough.initramfs
