@@ -96,7 +96,9 @@ def ask(device, command, data=b""):
 def timer(device):
     """Whether the timer runs, what it is used for, and the seconds that are left."""
     found = ask(device, GET_TIMER)
-    return bool(found[0] & RUNNING), found[0] & 7, int.from_bytes(found[6:8], "little") / 10
+    left = int.from_bytes(found[6:8], "little") / 10
+    # Not every controller sets the bit.
+    return bool(found[0] & RUNNING) or left > 0, found[0] & 7, left
 
 
 def start(device, seconds):
@@ -112,10 +114,9 @@ def start(device, seconds):
 
 
 def stop(device):
-    running, use, _left = timer(device)
-    if not running or use != OS_LOAD:
-        return "is not ours, or does not run"
-    # Setting a timer stops it.
+    if timer(device)[1] != OS_LOAD:
+        return "is not ours"
+    # Setting a timer stops it, and one that has stopped stays so.
     ask(device, SET_TIMER, bytes((OS_LOAD, NOTHING, 0, 1 << OS_LOAD, 0, 0)))
     if timer(device)[0]:
         raise OSError("it was stopped and still runs")
