@@ -236,7 +236,7 @@ def test_a_generator_that_is_killed_leaves_the_old_image(chroot: Chroot, seconds
             ["timeout", "--signal=KILL", str(seconds), *argv] if not BUILDERS.isdisjoint(argv) else argv, cwd
         )
 
-    module: t.Any = Module(False, generator="auto", kernels=["all"], require=None, planned_files=None)
+    module: t.Any = Module(False, generator="auto", kernels=["all"], require=None, planned_files=None, staged=False)
     try:
         with pytest.raises(ToolError, match="ended with exit status"):
             prove_and_rebuild(module, killed, root=chroot.root)
