@@ -59,7 +59,7 @@ def machine(request: pytest.FixtureRequest, debian13: Chroot) -> Iterator[Machin
 
 
 def initramfs(machine: Machine) -> Result:
-    module: t.Any = Module(False, generator="auto", kernels=["all"], require=None, planned_files=None)
+    module: t.Any = Module(False, generator="auto", kernels=["all"], require=None, planned_files=None, staged=False)
     return prove_and_rebuild(module, machine.run, root=machine.chroot.root)
 
 

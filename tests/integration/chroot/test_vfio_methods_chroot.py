@@ -24,6 +24,7 @@ def vfio_bind(chroot: Chroot, method: str, state: str = "present") -> Result:
     names = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "serial")
     device: dict[str, t.Any] = {"address": NIC, "allow": [], **dict.fromkeys(names)}
     common: dict[str, t.Any] = {"timing": "boot", "exclusive": False, "allow": [], "bootloader": "auto"}
+    common["write_kernel_args"] = True
     module: t.Any = Module(False, devices=[device], state=state, method=method, **common)
     return bind(module, chroot.run, root=chroot.root, write=chroot.attribute, set_args=set_arguments)
 
