@@ -66,6 +66,10 @@ fuzz-power: setup ## Power cuts in the middle of a converge: does the host come 
 benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios (some minutes; ARGS=--runs=1)
 	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)
 
+.PHONY: lab-rollout
+lab-rollout: setup ## Three virtual hosts one after the other, the second of which panics in its boot on trial (15 min)
+	@$(WITH_VENV) python -m lab.trials.rollout
+
 .PHONY: lab-trials
 lab-trials: setup ## Boots on trial that fail and come back, and one that stays (FLAVOUR=debian12 CASE=panic)
 	@$(WITH_VENV) python -m lab.trials $(addprefix --flavour ,$(FLAVOUR)) $(addprefix --case ,$(CASE))
