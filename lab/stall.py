@@ -11,13 +11,13 @@ says nothing of what runs on the host.
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab import monitor
+from lab.follow import ConsoleTail, repeatedly
 from lab.progress import say
 
 # Above the longest silence of a boot that came up: with "quiet" nothing is said from the kernel to the login.
@@ -36,39 +36,20 @@ class Watch:
         self.resets = 0
         self._directory = directory
         self._patience = patience
-        self._read = 0
+        self._console = ConsoleTail(directory)
         self._booting = False
         self._stalled = False
         self._has_been_reset = False
         self._progress = 0.0
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        while not self._over.wait(_INTERVAL):
-            self.look(time.monotonic())
-
-    def stop(self) -> None:
-        self._over.set()
 
     def look(self, now: float) -> None:
         """Take in what the console says since the last look, and act on its silence."""
-        for line in self._news().splitlines():
+        text = self._console.unread()
+        self._console.take(len(text))
+        for line in text.splitlines():
             self._take(line, now)
         if self._booting and not self._has_been_reset and now - self._progress > self._patience:
             self._reset()
-
-    def _news(self) -> bytes:
-        try:
-            with (self._directory / "console.log").open("rb") as log:
-                if log.seek(0, 2) < self._read:
-                    # Another host by the same name.
-                    self._read = 0
-                log.seek(self._read)
-                text = log.read()
-        except FileNotFoundError:
-            return b""
-        self._read += len(text)
-        return text
 
     def _take(self, line: bytes, now: float) -> None:
         if _BEGIN.search(line):
@@ -97,10 +78,5 @@ class Watch:
 def resetting_once(directory: Path) -> Iterator[Watch]:
     """Watch over the boots of the host with this directory for the length of a block."""
     watch = Watch(directory)
-    thread = threading.Thread(target=watch.run, daemon=True)
-    thread.start()
-    try:
+    with repeatedly(lambda: watch.look(time.monotonic()), _INTERVAL):
         yield watch
-    finally:
-        watch.stop()
-        thread.join(30)

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab import console
+from lab.follow import ConsoleTail, repeatedly
 
 # As cryptsetup-initramfs asks, and as systemd does.
 QUESTION = re.compile(rb"Please (?:unlock disk [^:\r\n]+|enter passphrase for disk [^\r\n]+?): ?")
@@ -27,33 +27,17 @@ class Typist:
         self.failures: list[str] = []
         self._directory = directory
         self._passphrase = passphrase
-        self._read = 0
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        while not self._over.wait(_INTERVAL):
-            self.look()
-
-    def stop(self) -> None:
-        self._over.set()
+        self._console = ConsoleTail(directory)
 
     def look(self) -> None:
         """Answer what has been asked since the last look."""
-        try:
-            with (self._directory / "console.log").open("rb") as log:
-                if log.seek(0, 2) < self._read:
-                    # Another host by the same name.
-                    self._read = 0
-                log.seek(self._read)
-                text = log.read()
-        except FileNotFoundError:
-            return
+        text = self._console.unread()
         asked = list(QUESTION.finditer(text))
         if not asked:
             # The end of what is there may be the beginning of a question.
-            self._read += max(0, len(text) - 200)
+            self._console.take(max(0, len(text) - 200))
             return
-        self._read += asked[-1].end()
+        self._console.take(asked[-1].end())
         try:
             console.type_line(self._directory, self._passphrase)
         except OSError as error:
@@ -66,10 +50,5 @@ class Typist:
 def answering(directory: Path, passphrase: str) -> Iterator[Typist]:
     """Let somebody sit at the console of the host with this directory for the length of a block."""
     typist = Typist(directory, passphrase)
-    thread = threading.Thread(target=typist.run, daemon=True)
-    thread.start()
-    try:
+    with repeatedly(typist.look, _INTERVAL):
         yield typist
-    finally:
-        typist.stop()
-        thread.join(30)
