@@ -34,11 +34,12 @@ def stale_images(root: Root, ledger: Ledger, files: t.Mapping[str, str]) -> list
     generator = choose_generator(root)
     if generator is None:
         return []
+    wanted = {**watchdog_digests(root, ledger), **files}
     stale = []
     for image in bootable_images(root, generator):
         path = image.path
         modules = early_binding_modules(root, image.kernel).loadable if files else ()
-        need = need_for(generator.name, {**watchdog_digests(root, ledger), **files}, modules)
+        need = need_for(generator.name, wanted, modules)
         found = recall(ledger, path, image_stamp(root, path))
         if shortfalls(need, found) if found is not None else not need.is_empty or is_known(ledger, path):
             stale.append(path)

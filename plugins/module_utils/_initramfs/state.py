@@ -74,10 +74,12 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
         return {"generator": generator.name, **_NOTHING, "obstacle": str(exc)}
     displays = display_modules(root) if read_encryption(root)["encrypted"] else {}
     on_trial = images_on_trial(root, ledger)
+    starting = watchdog_digests(root, ledger)
     images = [
         {
             **_image(root, run, ledger, generator, image, digests, on_trial.get(image.path, image.path)),
             "display_drivers": _display_drivers(root, run, image, displays),
+            "watchdog_files": starting,
         }
         for image in found
     ]
@@ -123,5 +125,4 @@ def _image(
         "content": None if content is None else content.to_json(),
         "modules_needed": list(modules.loadable),
         "modules_missing": list(modules.missing),
-        "watchdog_files": watchdog_digests(root, ledger),
     }
