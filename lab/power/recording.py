@@ -11,6 +11,7 @@ import shutil
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lab import machine
 from lab.errors import LabError
@@ -99,5 +100,7 @@ def load(directory: Path) -> Recording:
     return made
 
 
-def _facts(data: dict[str, object]) -> Facts:
-    return Facts(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})  # type: ignore[arg-type]
+def _facts(data: dict[str, Any]) -> Facts:
+    # JSON has no tuples.
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Facts(**fields)

@@ -52,7 +52,7 @@ class Timer:
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> Any:
     module: Any = types.ModuleType("trial_bmc")
-    exec(compile(bmc_script.SCRIPT, bmc_script.SCRIPT_PATH, "exec"), module.__dict__)  # noqa: S102
+    exec(compile(bmc_script.SCRIPT, bmc_script.SCRIPT_PATH, "exec"), module.__dict__)  # noqa: S102  # hosts get it as text
     monkeypatch.setattr(module, "find_device", lambda: 0)
     # The log of the machine that runs the tests.
     monkeypatch.setattr(module, "open", _no_log, raising=False)

@@ -48,10 +48,12 @@ def test_entries_and_a_default_in_a_file_that_is_sourced_count(tmp_path: Path) -
     assert titles(host)[-1] == ("Mine", True)
 
 
-def test_a_copy_of_an_entry_in_a_file_that_is_sourced_is_not_taken_for_the_generated_one(tmp_path: Path) -> None:
+def test_a_copy_of_an_entry_in_a_file_that_is_sourced_is_not_taken_for_the_generated_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host = sourcing(tmp_path)
     generate = host.generate
-    host.generate = lambda: generate() + SOURCES  # type: ignore[method-assign]
+    monkeypatch.setattr(host, "generate", lambda: generate() + SOURCES)
     (tmp_path / "boot/grub/custom.cfg").write_text("menuentry 'Debian' { linux /boot/vmlinuz-6.12 own }\n")
     change = host.set("iommu", "intel_iommu=on")
     assert host.lines()[0].endswith(" intel_iommu=on")
@@ -60,14 +62,17 @@ def test_a_copy_of_an_entry_in_a_file_that_is_sourced_is_not_taken_for_the_gener
     assert len(titles_that_differ) == 2
 
 
-def test_arguments_go_behind_those_that_tuned_keeps_in_a_variable(tmp_path: Path) -> None:
+def test_arguments_go_behind_those_that_tuned_keeps_in_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """TuneD adds a variable of GRUB's to the default line, and the menu sets it."""
     host = GrubHost(tmp_path)
     defaults = tmp_path / "etc/default/grub"
     value = "${GRUB_CMDLINE_LINUX_DEFAULT:+$GRUB_CMDLINE_LINUX_DEFAULT }\\$tuned_params"
     defaults.write_text(f'{defaults.read_text()}GRUB_CMDLINE_LINUX_DEFAULT="{value}"\n')
     generate = host.generate
-    host.generate = lambda: 'set tuned_params="isolcpus=2-3 nohz_full=2-3"\n' + generate()  # type: ignore[method-assign]
+    sets = 'set tuned_params="isolcpus=2-3 nohz_full=2-3"\n'
+    monkeypatch.setattr(host, "generate", lambda: sets + generate())
     host.configuration.chmod(0o644)
     host.configuration.write_text(host.generate())
     running = tmp_path / "proc/cmdline"
@@ -80,7 +85,9 @@ def test_arguments_go_behind_those_that_tuned_keeps_in_a_variable(tmp_path: Path
     assert host.lines()[0].endswith("mitigations=off isolcpus=2-3 nohz_full=2-3")
 
 
-def test_what_the_generator_puts_behind_all_arguments_stays_there(tmp_path: Path) -> None:
+def test_what_the_generator_puts_behind_all_arguments_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ubuntu's cloud images, which try without an initramfs first."""
     host = GrubHost(tmp_path)
     generate = host.generate
@@ -90,7 +97,7 @@ def test_what_the_generator_puts_behind_all_arguments_stays_there(tmp_path: Path
         tries = r"\1if [ \"${initrdfail}\" = 1 ]; then\n\1  \2\n\1else\n\1  \2 panic=-1\n\1fi\n\1initrdfail"
         return line.sub(tries, generate())
 
-    host.generate = two_tries  # type: ignore[method-assign]
+    monkeypatch.setattr(host, "generate", two_tries)
     host.configuration.chmod(0o644)
     host.configuration.write_text(host.generate())
     before = host.lines()
