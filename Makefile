@@ -67,11 +67,11 @@ benchmark: setup ## What iommu_groups_facts costs on 10,240 functions, as ratios
 	@PYTHONPATH=.build/collections:. $(VENV)/python -m tests.benchmarks.iommu_groups_facts $(ARGS)
 
 .PHONY: lab-rollout
-lab-rollout: setup ## Three virtual hosts one after the other, the second of which panics in its boot on trial (15 min)
-	@$(WITH_VENV) python -m lab.trials.rollout
+lab-rollout: setup ## Three virtual hosts, the second of which panics in its boot on trial (10 to 15 min; BATCH=2: two at a time)
+	@$(WITH_VENV) python -m lab.trials.rollout $(if $(BATCH),--batch $(BATCH))
 
 .PHONY: lab-trials
-lab-trials: setup ## Boots on trial that fail and come back, and one that stays (FLAVOUR=debian12 CASE=panic)
+lab-trials: setup ## Boots on trial that fail and come back, and two that stay (FLAVOUR=debian12 CASE=panic)
 	@$(WITH_VENV) python -m lab.trials $(addprefix --flavour ,$(FLAVOUR)) $(addprefix --case ,$(CASE))
 
 .PHONY: lab-image

@@ -2,7 +2,8 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One host: trials that fail, each of which it comes back from without help, then one that is committed and stays."""
+"""One host: trials that fail, each of which it comes back from without help, then one that is committed and stays, then
+one of another list of devices."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ from lab.loaders.host import Modules, install_second_kernel, reboot
 from lab.machine import Host
 from lab.steps import StepFailedError, step
 from lab.trials import faults
-from lab.trials.cases import CASES, NIC, Case, Pace
-from lab.trials.converge import GROUP_VARS, Outcome, converge, last_words_of
+from lab.trials.cases import CASES, NIC, TWIN, Case, Pace
+from lab.trials.converge import GROUP_VARS, converge, last_words_of
 from lab.trials.evidence import Boot, failure_faults, new_boot_faults, old_boot_faults
 from lab.trials.look import WANTED, look, without_trial
 from lab.trials.resets import Watch
@@ -33,6 +34,13 @@ from lab.trials.resets import Watch
 TOPOLOGY = "trials"
 FLAVOURS = ("debian12", "debian13-systemd-boot")
 GOOD = "good"
+SECOND = "second"
+# What replaces ``vfio_devices`` of ``group_vars``.
+BOTH = [
+    {"name": name, "match": {"address": address, "vendor_device": "8086:10d3"}}
+    for name, address in (("nic", NIC), ("twin", TWIN))
+]
+REBUILD_IMAGES = "dpkg-reconfigure $(dpkg --search /boot/vmlinuz-$(uname -r) | cut --delimiter : --fields 1)"
 # Seconds beyond a deadline after which nothing that was armed can come any more.
 AFTERWARDS = 40
 
@@ -41,7 +49,7 @@ def main() -> int:
     options = _parser().parse_args()
     # So that a terminated run ends its host as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
-    cases = options.cases or [*CASES, GOOD]
+    cases = options.cases or [*CASES, GOOD, SECOND]
     for flavour in options.flavours or FLAVOURS:
         begun = time.monotonic()
         try:
@@ -68,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         "--case",
         dest="cases",
         action="append",
-        choices=[*CASES, GOOD],
-        help="what becomes of the boot on trial; may be given several times (default: all, the good one last)",
+        choices=[*CASES, GOOD, SECOND],
+        help="what becomes of the boot on trial; may be given several times (default: all; second wants good before)",
     )
     parser.add_argument("--host", default="trial", help="the name of the host (default: trial)")
     return parser
@@ -97,6 +105,11 @@ class Trials:
             if name == GOOD:
                 with step(GOOD, "a good boot is committed, and stays", "8 min"):
                     self._good()
+            elif name == SECOND:
+                with step(
+                    SECOND, "a second list of devices: the first is held until a boot with the second is kept", "6 min"
+                ):
+                    self._second(pace.limit(deadline()))
             else:
                 case = CASES[name]
                 with step(name, f"ended by the {case.ended_by}", "3 to 6 min"):
@@ -115,8 +128,8 @@ class Trials:
         )
         return pace
 
-    def _failing(self, case: Case, limit: float, before: Boot) -> None:
-        outcome = self._converge(case.arguments)
+    def _failing(self, case: Case, limit: float, before: Boot, **variables: object) -> None:
+        outcome = converge(self.host, case.arguments, **variables)
         told = self.modules.succeed("boot_trial")
         print(f"    the trial ran for {outcome.tried:.0f} s, back after {outcome.away:.0f} s of {limit:.0f} s")
         print(f"    it said: {last_words_of(outcome.said)}")
@@ -125,12 +138,7 @@ class Trials:
         _fail_with(failure_faults(case, outcome, told, limit) + old_boot_faults(before, look(self.host)))
 
     def _good(self) -> None:
-        outcome = self._converge(())
-        if outcome.status or len(outcome.resets) != 1:
-            raise StepFailedError(
-                f"site.yml ended with status {outcome.status} after {len(outcome.resets)} resets:"
-                f" {last_words_of(outcome.said)}"
-            )
+        self._keep()
         tried = look(self.host)
         _fail_with(without_trial(new_boot_faults(tried, WANTED)))
         check_configured(self.modules.info(), WANTED)
@@ -152,10 +160,28 @@ class Trials:
         if status:
             raise StepFailedError(f"verify.yml ended with status {status}: {last_words_of(said)}")
 
-    def _converge(self, arguments: Sequence[str]) -> Outcome:
-        outcome = converge(self.host, arguments)
-        (self.host.directory / "converge.log").write_text(outcome.said, encoding="utf-8")
-        return outcome
+    def _second(self, limit: float) -> None:
+        """With devices held already: what a failed trial leaves on the host, and in images that are built after it,
+        belongs to another generation than the entry that the host is back on."""
+        before = look(self.host)
+        _fail_with(new_boot_faults(before, WANTED))
+        self._failing(CASES["panic"], limit, before, vfio_devices=BOTH)
+        # As every update of the kernel does, and of much else.
+        self.host.ssh(REBUILD_IMAGES, limit=900)
+        reboot(self.host)
+        _fail_with(old_boot_faults(before, look(self.host)))
+        self._keep(vfio_devices=BOTH)
+        reboot(self.host)
+        _fail_with(new_boot_faults(look(self.host), WANTED, (NIC, TWIN)))
+
+    def _keep(self, **variables: object) -> None:
+        """A boot on trial with nothing wrong, which has to become the default."""
+        outcome = converge(self.host, (), **variables)
+        if outcome.status or len(outcome.resets) != 1:
+            raise StepFailedError(
+                f"site.yml ended with status {outcome.status} after {len(outcome.resets)} resets:"
+                f" {last_words_of(outcome.said)}"
+            )
 
     def _outlive(self, tried: Boot) -> None:
         """The boot that was committed runs on past every deadline that it was given."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 FAULT = "lab.fault"
 # What ``group_vars`` gives away.
 NIC = "0000:01:00.0"
+# The one that looks like it, and stays with the host until a second list names it too.
+TWIN = "0000:02:00.0"
 
 
 # Who ends a boot on trial that failed.

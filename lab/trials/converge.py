@@ -35,12 +35,15 @@ class Outcome:
         return self.resets[1].at - self.resets[0].at if len(self.resets) > 1 else 0.0
 
 
-def converge(host: Host, arguments: Sequence[str]) -> Outcome:
-    """Run ``site.yml`` with ``arguments`` on the kernel's line; whatever becomes of it."""
+def converge(host: Host, arguments: Sequence[str], **variables: object) -> Outcome:
+    """Run ``site.yml`` with ``arguments`` on the kernel's line and other ``variables`` than those of ``GROUP_VARS``;
+    whatever becomes of it. All that was said lies in ``converge.log`` of the host."""
+    wanted = {"kernel_arguments_extra": list(arguments), **variables}
     with Watch(host) as watch:
-        status, said = Playbooks(host, GROUP_VARS).attempt("site", limit=LIMIT, kernel_arguments_extra=list(arguments))
+        status, said = Playbooks(host, GROUP_VARS).attempt("site", limit=LIMIT, **wanted)
         resets = watch.story.resets
         away = watch.wait_until_back(LIMIT) - resets[0].at if resets else 0.0
+    (host.directory / "converge.log").write_text(said, encoding="utf-8")
     return Outcome(status, said, tuple(resets), away)
 
 

@@ -43,8 +43,7 @@ class Boot:
 def old_boot_faults(before: Boot, now: Boot) -> list[str]:
     """The same kernel, line and drivers as before everything."""
     faults = differing(before.drivers, now.drivers, ())
-    line = [token for token in now.line if not token.startswith(PANIC)]
-    if line != list(before.line):
+    if _without_panic(now.line) != _without_panic(before.line):
         faults.append(f"the kernel's line is {' '.join(now.line)}, it was {' '.join(before.line)}")
     if now.kernel != before.kernel:
         faults.append(f"the kernel is {now.kernel}, it was {before.kernel}")
@@ -53,18 +52,25 @@ def old_boot_faults(before: Boot, now: Boot) -> list[str]:
     return faults + _armed_watchdogs(now)
 
 
+def _without_panic(line: Sequence[str]) -> list[str]:
+    return [token for token in line if not token.startswith(PANIC)]
+
+
 def _armed_watchdogs(now: Boot) -> list[str]:
     return [f"watchdog {number} is {state}" for number, state in enumerate(now.watchdogs) if state != "inactive"]
 
 
-def new_boot_faults(now: Boot, wanted: Sequence[str]) -> list[str]:
-    """What was asked for runs, and nothing of a trial."""
+def new_boot_faults(now: Boot, wanted: Sequence[str], held: Sequence[str] = (NIC,)) -> list[str]:
+    """What was asked for runs, vfio-pci has the devices ``held``, and nothing of a trial is left."""
     faults = [f"{token} is not on the kernel's line" for token in wanted if token not in now.line]
     if not any(token.startswith(GENERATION) for token in now.line):
         faults.append(f"{GENERATION} is not on the kernel's line")
     faults += [f"{token} is still on the kernel's line" for token in now.line if token.startswith(TRIAL)]
-    if now.drivers.get(NIC) != VFIO_PCI:
-        faults.append(f"{NIC} is held by {now.drivers.get(NIC) or 'no driver'}")
+    faults += [
+        f"{address} is held by {now.drivers.get(address) or 'no driver'}"
+        for address in held
+        if now.drivers.get(address) != VFIO_PCI
+    ]
     if not now.groups:
         faults.append("there are no IOMMU groups")
     return faults + _armed_watchdogs(now)

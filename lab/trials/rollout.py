@@ -2,20 +2,23 @@
 # SPDX-FileCopyrightText: 2026 virtfleet.passthrough contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Three hosts, one after the other: the second panics in its boot on trial: ``python -m lab.trials.rollout``.
+"""Three hosts, of which the second panics in its boot on trial: ``python -m lab.trials.rollout``.
 
-The first is done, the second back on its old entry, the third was never touched.
+One after the other, or the first two in one batch: the first is done, the second back on its old entry, the third was
+never touched.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import yaml
 
@@ -35,6 +38,7 @@ LIMIT = 1800.0
 
 
 def main() -> int:
+    options = _parser().parse_args()
     # So that a terminated run ends its hosts as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     begun = time.monotonic()
@@ -43,7 +47,7 @@ def main() -> int:
         with ExitStack() as stack:
             # Each waits for the one before: three boots at once miss their deadlines on two cores.
             hosts = [stack.enter_context(machine.running(name, "trials")) for name in NAMES]
-            roll_out(hosts)
+            Rollout(hosts, options.batch).run()
     except (StepFailedError, LabError) as error:
         print(f"\nROLLOUT FAILED at {error}", file=sys.stderr)
         return 1
@@ -51,67 +55,82 @@ def main() -> int:
     return 0
 
 
-def roll_out(hosts: Sequence[Host]) -> None:
-    """Every step raises :class:`StepFailedError` when its outcome is not as promised."""
-    first, second, third = hosts
-    with step("1", "remember what the hosts are at", "20 s"):
-        before = {host.name: look(host) for host in hosts}
-        files = manifest(third)
-    with step("2", f"site.yml, one host at a time; {second.name} panics in its trial", "6 to 10 min"):
-        status, said = run(hosts, {second.name: list(CASES["panic"].arguments)})
-        told = last_words_of(said)
-        print(f"    status {status}: {told}")
-        _fail_with([f"the run ended with status {status}"] if status != FAILED_HOSTS else [])
-        _fail_with([f"the run does not end with '{words}'" for words in SAID if words not in told])
-        _fail_with(recap_faults(said, {first.name: 0, second.name: 1}, third.name))
-    with step("3", "the first is done, the second is back, the third was never touched", "20 s"):
-        _fail_with(without_trial(new_boot_faults(look(first), WANTED)))
-        _fail_with(old_boot_faults(before[second.name], look(second)))
-        now = look(third)
-        _fail_with(old_boot_faults(before[third.name], now) + differences(files, manifest(third)))
-        if now.boot_id != before[third.name].boot_id:
-            raise StepFailedError(f"{third.name} was rebooted")
-    with step("4", "without the fault, the same run again finishes", "6 to 10 min"):
-        done = look(first)
-        status, said = run(hosts, {})
-        if status:
-            raise StepFailedError(f"the run ended with status {status}: {last_words_of(said)}")
-        for host in hosts:
-            _fail_with(without_trial(new_boot_faults(look(host), WANTED)))
-        if look(first).boot_id != done.boot_id:
-            raise StepFailedError(f"{first.name}, which was done, was rebooted again")
-
-
-def run(hosts: Sequence[Host], extra: dict[str, list[str]]) -> tuple[int, str]:
-    """``site.yml`` host by host; ``extra`` are kernel arguments of single hosts."""
-    directory = STATE / "rollout"
-    directory.mkdir(exist_ok=True)
-    entries = {
-        host.name: {
-            **host.inventory_variables(),
-            **({"kernel_arguments_extra": extra[host.name]} if host.name in extra else {}),
-        }
-        for host in hosts
-    }
-    text = yaml.safe_dump({"passthrough_hosts": {"hosts": entries}}, width=1000)
-    (directory / "hosts.yml").write_text("---\n" + text, encoding="utf-8")
-    link = directory / "group_vars"
-    link.unlink(missing_ok=True)
-    link.symlink_to(GROUP_VARS)
-    playbook = str(REPOSITORY / "playbooks/site.yml")
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(directory / "hosts.yml"), playbook, "-e", "passthrough_serial=1"],
-        cwd=REPOSITORY,
-        env=environment(directory / "report.json"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT,
-        check=False,
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab.trials.rollout", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--batch", type=int, choices=(1, 2), default=1, help="how many hosts site.yml takes at a time (default: 1)"
     )
-    (directory / "output.log").write_text(done.stdout, encoding="utf-8")
-    return done.returncode, done.stdout
+    return parser
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """``batch`` is the number of hosts that ``site.yml`` takes at a time."""
+
+    hosts: Sequence[Host]
+    batch: int = 1
+
+    def run(self) -> None:
+        """Every step raises :class:`StepFailedError` when its outcome is not as promised."""
+        first, second, third = self.hosts
+        with step("1", "remember what the hosts are at", "20 s"):
+            before = {host.name: look(host) for host in self.hosts}
+            files = manifest(third)
+        with step("2", f"site.yml, hosts at a time: {self.batch}; {second.name} panics in its trial", "6 to 10 min"):
+            status, said = self._site({second.name: list(CASES["panic"].arguments)})
+            told = last_words_of(said)
+            print(f"    status {status}: {told}")
+            _fail_with([f"the run ended with status {status}"] if status != FAILED_HOSTS else [])
+            _fail_with([f"the run does not end with '{words}'" for words in SAID if words not in told])
+            _fail_with(recap_faults(said, {first.name: 0, second.name: 1}, third.name))
+        with step("3", "the first is done, the second is back, the third was never touched", "20 s"):
+            _fail_with(without_trial(new_boot_faults(look(first), WANTED)))
+            _fail_with(old_boot_faults(before[second.name], look(second)))
+            now = look(third)
+            _fail_with(old_boot_faults(before[third.name], now) + differences(files, manifest(third)))
+            if now.boot_id != before[third.name].boot_id:
+                raise StepFailedError(f"{third.name} was rebooted")
+        with step("4", "without the fault, the same run again finishes", "6 to 10 min"):
+            done = look(first)
+            status, said = self._site({})
+            if status:
+                raise StepFailedError(f"the run ended with status {status}: {last_words_of(said)}")
+            for host in self.hosts:
+                _fail_with(without_trial(new_boot_faults(look(host), WANTED)))
+            if look(first).boot_id != done.boot_id:
+                raise StepFailedError(f"{first.name}, which was done, was rebooted again")
+
+    def _site(self, extra: Mapping[str, Sequence[str]]) -> tuple[int, str]:
+        """``extra`` are kernel arguments of single hosts."""
+        directory = STATE / "rollout"
+        directory.mkdir(exist_ok=True)
+        entries = {
+            host.name: {
+                **host.inventory_variables(),
+                **({"kernel_arguments_extra": list(extra[host.name])} if host.name in extra else {}),
+            }
+            for host in self.hosts
+        }
+        text = yaml.safe_dump({"passthrough_hosts": {"hosts": entries}}, width=1000)
+        (directory / "hosts.yml").write_text("---\n" + text, encoding="utf-8")
+        link = directory / "group_vars"
+        link.unlink(missing_ok=True)
+        link.symlink_to(GROUP_VARS)
+        playbook = str(REPOSITORY / "playbooks/site.yml")
+        batch = ["-e", f"passthrough_serial={self.batch}"]
+        done = subprocess.run(
+            ["ansible-playbook", "-i", str(directory / "hosts.yml"), playbook, *batch],
+            cwd=REPOSITORY,
+            env=environment(directory / "report.json"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        (directory / "output.log").write_text(done.stdout, encoding="utf-8")
+        return done.returncode, done.stdout
 
 
 def recap_faults(said: str, failed: dict[str, int], untouched: str) -> list[str]:

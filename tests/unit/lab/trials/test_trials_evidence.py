@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab.trials import evidence, faults
-from lab.trials.cases import CASES, NIC, Case, Pace
+from lab.trials.cases import CASES, NIC, TWIN, Case, Pace
 from lab.trials.converge import Outcome, last_words_of
 from lab.trials.resets import Reset, Story
 
@@ -72,6 +72,15 @@ def test_back_on_the_old_entry_also_with_what_an_armed_trial_adds_there() -> Non
 )
 def test_anything_else_is_not_the_old_entry(change: dict[str, Any]) -> None:
     assert len(evidence.old_boot_faults(OLD, dataclasses.replace(OLD, **change))) == 1
+
+
+def test_a_committed_boot_is_an_old_one_to_the_next_trial() -> None:
+    assert evidence.old_boot_faults(NEW, NEW) == []
+    assert evidence.old_boot_faults(NEW, OLD)
+
+
+def test_each_device_that_was_given_away_has_to_be_held() -> None:
+    assert evidence.new_boot_faults(NEW, WANTED, (NIC, TWIN)) == [f"{TWIN} is held by e1000e"]
 
 
 @pytest.mark.parametrize(
