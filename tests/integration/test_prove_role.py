@@ -38,7 +38,7 @@ def prove(base: Path, **variables: Any) -> subprocess.CompletedProcess[str]:
     }
     playbook = base / "play.yml"
     playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
-    given = {"prove_components": [], "plan_allow": [], **variables}
+    given = {"plan_result": {"components": {}}, "plan_allow": [], **variables}
     argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(playbook)]
     argv += ["-e", json.dumps({"ansible_python_interpreter": sys.executable, **given})]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
