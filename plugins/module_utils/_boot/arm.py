@@ -142,7 +142,7 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
     wanted = set_owners(root, run, ledger, owners, True)
     images = {kernel: _image(root, loader, kernel, path) for kernel, path in request.images.items()}
     tried = images.get(base.entry.kernel)
-    place, source = _place(root, tried, base)
+    place, source = _place(root, tried, base, status.record)
     bmc = bmc_watchdog.seconds_for(root, request.deadline) if request.watchdog == watchdog.AUTO else None
     guard, not_covered = _watchdog(root, run, request, loader, tried.path if tried else base.initrd, bmc)
     line = _line_of(wanted.state["entries"], base)
@@ -213,16 +213,18 @@ def _image(root: Root, loader: TrialLoader, kernel: str, path: str) -> TriedImag
     return TriedImage(path, require_image(root, path), targets)
 
 
-def _place(root: Root, tried: TriedImage | None, base: Base) -> tuple[str | None, str | None]:
+def _place(root: Root, tried: TriedImage | None, base: Base, earlier: Record | None) -> tuple[str | None, str | None]:
     """Where the loader finds the image on trial, and what has to be copied there; ``None`` for the present image and
-    for one that lies in place."""
+    for one that lies in place. The copy of an ``earlier`` trial goes before the new one comes."""
     if tried is None or tried.path == base.initrd:
         return None, None
     if os.path.dirname(tried.path) == base.directory:
         return tried.path, None
     place = f"{base.directory}/{NAME}"
-    if file_digest(root, place) != tried.digest:
-        check_space(root, tried.path, base.directory, place)
+    present = file_digest(root, place)
+    if present != tried.digest:
+        goes = earlier is not None and earlier.copied == place and earlier.images[earlier.kernel].digest == present
+        check_space(root, tried.path, base.directory, os.path.getsize(root.path(place)) if goes else 0)
     return place, tried.path
 
 

@@ -27,13 +27,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     remove,
     switch_boot_file,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import RESERVE
 
 # No tool takes it for the image of a kernel: it holds no release.
 NAME = "virtfleet-passthrough-trial.img"
 _UNFINISHED = f".{NAME}.new"
 
-# What is left free beside the copy, for the files that are written after it.
-_RESERVE = 4 << 20
 _CHUNK = 1 << 20
 
 
@@ -57,16 +56,14 @@ def require_image(root: Root, path: str) -> str:
     return found
 
 
-def check_space(root: Root, source: str, directory: str, replaced: str | None) -> None:
-    """Refuse where a copy of ``source`` does not fit into ``directory``; ``replaced`` is an older copy there, which
-    goes only after the new one is whole."""
-    needed = os.path.getsize(root.path(source)) + _RESERVE
-    free = shutil.disk_usage(root.path(directory)).free
+def check_space(root: Root, source: str, directory: str, freed: int) -> None:
+    """Refuse where a copy of ``source`` does not fit into ``directory``, once ``freed`` bytes went from there."""
+    needed = os.path.getsize(root.path(source)) + RESERVE
+    free = shutil.disk_usage(root.path(directory)).free + freed
     if free < needed:
-        older = f" ({replaced} lies there)" if replaced is not None and root.exists(replaced) else ""
         raise RefusedError(
             f"{directory} has {free >> 20} MiB free, a second initramfs beside the present one needs "
-            f"{-(-needed >> 20)} MiB{older}: make room there, for instance by removing old kernels. Nothing was changed"
+            f"{-(-needed >> 20)} MiB: make room there, for instance by removing old kernels. Nothing was changed"
         )
 
 

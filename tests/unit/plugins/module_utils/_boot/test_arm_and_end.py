@@ -288,6 +288,20 @@ def test_no_room_for_a_second_image_is_found_before(host: TrialHost, monkeypatch
     assert host.snapshot() == before
 
 
+def test_the_copy_of_a_failed_trial_makes_room_for_the_next(host: TrialHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.arm(host.request(images={FIRST: host.stage("var/tmp/new.img", bytes(2 << 20))}))
+    host.boot(lost=True)
+    copy = host.base / "boot" / NAME
+    request = host.request(images={FIRST: host.stage("var/tmp/new.img", b"x" * (2 << 20))})
+    free = 5 << 20
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10 << 20, 5 << 20, free))
+    host.arm(request)
+    assert copy.read_bytes() == b"x" * (2 << 20)
+    free = 3 << 20
+    with pytest.raises(RefusedError, match=r"has 5 MiB free.*needs 6 MiB"):
+        host.arm(host.request(images={FIRST: host.stage("var/tmp/new.img", b"y" * (2 << 20))}))
+
+
 @pytest.mark.parametrize("tool", ["grub-editenv", "grub-mkconfig"])
 def test_a_tool_that_fails_leaves_nothing(host: TrialHost, tool: str) -> None:
     before = host.snapshot()
