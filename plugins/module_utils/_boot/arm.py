@@ -140,7 +140,7 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
     loader, base = require_possible(run, status)
     owners, panic = _with_panic(root, run, ledger, request, status, base)
     wanted = set_owners(root, run, ledger, owners, True)
-    images = {kernel: _image(root, loader, kernel, path) for kernel, path in request.images.items()}
+    images = {kernel: _image(root, loader, base, kernel, path) for kernel, path in request.images.items()}
     tried = images.get(base.entry.kernel)
     place, source = _place(root, tried, base, status.record)
     bmc = bmc_watchdog.seconds_for(root, request.deadline) if request.watchdog == watchdog.AUTO else None
@@ -204,13 +204,15 @@ def _with_panic(
     return {**request.owners, **addition}, set_owners(root, run, ledger, addition, True)
 
 
-def _image(root: Root, loader: TrialLoader, kernel: str, path: str) -> TriedImage:
+def _image(root: Root, loader: TrialLoader, base: Base, kernel: str, path: str) -> TriedImage:
     targets = loader.images_of(kernel)
     if not targets:
         raise InputError(f"images names the kernel {kernel}, for which there is no boot entry with an initramfs")
     if not path.startswith("/"):
         raise InputError(f"images has '{path}' for {kernel}: expected an absolute path")
-    return TriedImage(path, require_image(root, path), targets)
+    # Of the one that the trial boots beside, a change makes the whole trial stale.
+    replaces = {target: file_digest(root, target) for target in targets if target != base.initrd}
+    return TriedImage(path, require_image(root, path), targets, replaces)
 
 
 def _place(root: Root, tried: TriedImage | None, base: Base, earlier: Record | None) -> tuple[str | None, str | None]:

@@ -78,9 +78,10 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     loader.clear_one_shot(run)
     _release_entry(root, ledger)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
-        promote(root, _where_it_lies(root, record, kernel))
+        left = promote(root, _where_it_lies(root, record, kernel))
+        warnings += [f"{path} stays as it is, because it was changed since the trial was armed" for path in left]
         image = record.images[kernel]
-        staged.hand_over(root, ledger, image.path, kernel, image.targets)
+        staged.hand_over(root, ledger, image.path, kernel, [path for path in image.targets if path not in left])
     loader.sync()
     change = set_owners(root, run, ledger, record.owners, False)
     staged.discard(root, ledger)

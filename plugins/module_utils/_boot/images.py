@@ -84,10 +84,14 @@ def _meta(root: Root, path: str) -> FileMeta:
     return FileMeta(meta.mode if meta is not None else 0o600)
 
 
-def promote(root: Root, image: TriedImage) -> None:
-    """Give the image that was tried the names that its kernel boots from; these very bytes, or nothing happens."""
+def promote(root: Root, image: TriedImage) -> list[str]:
+    """Give the image that was tried the names that its kernel boots from; these very bytes, or nothing happens. Gives
+    the names that it did not get, because another image lies there than when it was armed: that one was made with what
+    an update of the kernel brought, or went with the kernel."""
     present = {target: file_digest(root, target) for target in image.targets}
-    missing = [target for target in image.targets if present[target] != image.digest]
+    others = [target for target in image.targets if present[target] != image.digest]
+    left = [target for target in others if image.replaces.get(target, present[target]) != present[target]]
+    missing = [target for target in others if target not in left]
     sources = [image.path, *(target for target in image.targets if target not in missing)]
     for target in missing:
         source = next((path for path in sources if file_digest(root, path) == image.digest), None)
@@ -101,6 +105,7 @@ def promote(root: Root, image: TriedImage) -> None:
         # Renamed, because there may be no room for a third image.
         switch_boot_file(root.path(source), root.path(target), _meta(root, source))
         sources.append(target)
+    return left
 
 
 def discard(root: Root, directory: str, digests: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
     ToolError,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
 from tests.unit.plugins.module_utils._boot.trial_host import KERNELS, NEW_IMAGE, OLD_IMAGE, TrialHost, environment
 from tests.unit.plugins.module_utils._cmdline.grub_host import NORMAL
 
@@ -144,6 +145,40 @@ def test_an_update_while_armed_is_noticed_and_not_committed(host: TrialHost, pat
     with pytest.raises(RefusedError, match=path):
         host.commit()
     assert _default_line(host) == f"{NORMAL} panic=15"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_image_of_another_kernel_that_was_made_anew_or_removed_meanwhile_stays_so(
+    host: TrialHost, gone: bool
+) -> None:
+    """With the kernel's update its modules changed: what was staged before holds the old ones."""
+    images = {FIRST: host.stage("var/tmp/new.img"), SECOND: host.stage("var/tmp/other.img", b"staged before")}
+    host.arm(host.request(images=images))
+    host.boot()
+    target = host.base / f"boot/initrd.img-{SECOND}"
+    if gone:
+        target.unlink()
+    else:
+        target.write_bytes(b"of the update")
+    done = host.commit()
+    assert host.image(FIRST) == NEW_IMAGE
+    assert not target.exists() if gone else target.read_bytes() == b"of the update"
+    assert [warning for warning in done.warnings if str(target).endswith(warning.split()[0])]
+    recorded = Ledger.read(host.root).section("images")
+    assert recorded.get(f"/boot/initrd.img-{SECOND}", {"stamp": {}})["stamp"] == {}
+
+
+def test_a_trial_that_an_earlier_version_has_armed_is_kept(host: TrialHost) -> None:
+    host.arm(host.request(images={FIRST: host.stage("var/tmp/new.img"), SECOND: host.stage("var/tmp/other.img", b"x")}))
+    host.boot()
+    path = host.base / LEDGER_PATH.lstrip("/")
+    data = json.loads(path.read_text())
+    (trial,) = data["trial"].values()
+    for image in trial["images"].values():
+        del image["replaces"]
+    path.write_text(json.dumps(data))
+    host.commit()
+    assert (host.image(FIRST), host.image(SECOND)) == (NEW_IMAGE, b"x")
 
 
 def test_an_update_while_armed_makes_arming_start_over(host: TrialHost) -> None:
