@@ -433,3 +433,23 @@ def test_a_power_cut_at_any_write_of_a_commit_leaves_the_old_or_the_new(tmp_path
         assert not Ledger.read(host.root).section("trial")
         number += 1
     assert number > 10
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_power_cut_at_any_write_of_a_commit_leaves_no_copy_for_good(tmp_path: Path, reboots: bool) -> None:
+    """Also where the present image was tried, so that arming has copied nothing."""
+    number, finished = 0, False
+    while not finished:
+        host = _fresh(tmp_path, number)
+        host.arm(host.request(images={SECOND: host.stage("var/tmp/other.img", b"x")}))
+        host.boot()
+        finished = _cut(number, host.commit)
+        if reboots:
+            host.boot()
+            host.roll_back()
+        else:
+            host.commit()
+        assert not list((host.base / "boot").glob(".*virtfleet*")), number
+        assert not list((host.base / "boot").glob("*virtfleet*")), number
+        number += 1
+    assert number > 10
