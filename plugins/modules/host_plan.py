@@ -63,7 +63,8 @@ options:
       trial_mode:
         description:
           - V(auto) makes it a boot on trial, from which the machine comes back by itself
-            (M(virtfleet.passthrough.boot_trial)), and refuses where that is not possible.
+            (M(virtfleet.passthrough.boot_trial)), and refuses where that is not possible, or where there is no room for
+            new images beside the present ones until the trial is kept.
           - V(off) makes it a plain one.
         type: str
         choices: [auto, "off"]

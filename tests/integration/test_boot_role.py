@@ -30,12 +30,16 @@ from ansible.module_utils.basic import AnsibleModule
 options = {"owners": {"type": "dict"}, "images": {"type": "dict"}, "deadline": {"type": "int"}}
 module = AnsibleModule({"state": {"default": "status"}, **options}, supports_check_mode=True)
 path, wanted = os.environ["HOST"] + "/trial", module.params["state"]
-if wanted == "armed":
-    module.exit_json(changed=True, told={name: module.params[name] for name in options}, not_covered=["a hang"])
 with open(path) as stream:
     state = stream.read()
+if wanted == "armed" and state == "unarmed":
+    module.fail_json(msg="grub-editenv failed")
+if wanted == "armed":
+    module.exit_json(changed=True, told={name: module.params[name] for name in options}, not_covered=["a hang"])
 if wanted == "committed" and state not in ("trying", "committed"):
     module.fail_json(msg="nothing to commit")
+if wanted == "committed" and os.path.exists(os.environ["HOST"] + "/full"):
+    module.fail_json(msg="no space left on /boot")
 if wanted != "status":
     with open(path, "w") as stream:
         stream.write(wanted)
@@ -67,7 +71,13 @@ PROVE = [
 # One that comes up late is at something by the time that it is waited for; one that is gone answers no more.
 REBOOT = [
     {"name": "Order it", "ansible.builtin.assert": {"that": "not inhibited", "fail_msg": "a shutdown is inhibited"}},
-    {"name": "Wait", "ansible.builtin.copy": {"content": "{{ reboot_boot_id }}", "dest": "{{ tree }}/booted"}},
+    {
+        "name": "Wait",
+        "ansible.builtin.copy": {
+            "content": "{{ reboot_boot_id }} {{ lookup('ansible.builtin.file', tree + '/trial') }}",
+            "dest": "{{ tree }}/booted",
+        },
+    },
     {
         "name": "Come up later",
         "ansible.builtin.copy": {"content": "{{ later }}", "dest": "{{ tree }}/trial"},
@@ -102,9 +112,10 @@ def play(
     base: Path, collections: Path, parts: Sequence[str], hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run ``parts`` of the role on ``hosts``: what each is at after its reboot (one that is armed still cannot be
-    rebooted, and "late:" is before what it is at too late), and whether it is found broken."""
+    rebooted, one that is unarmed stays so, and "late:" is before what it is at too late), and whether it is found
+    broken."""
     for name, (state, _broken) in hosts.items():
-        (base / name).mkdir()
+        (base / name).mkdir(exist_ok=True)
         (base / name / "trial").write_text(state)
     inventory = {
         name: {
@@ -140,7 +151,7 @@ def play(
 
 
 def keep(
-    base: Path, collections: Path, hosts: dict[str, tuple[str, bool]], **given: Any
+    base: Path, collections: Path, hosts: dict[str, tuple[str, bool]], *options: str, **given: Any
 ) -> subprocess.CompletedProcess[str]:
     """The whole role, on hosts that need a boot on trial."""
     plan = {
@@ -150,7 +161,7 @@ def keep(
         "components": {"initramfs": {}},
         "reboot": {"trial": {"wanted": True, "state": "none"}, "running_domains": []},
     }
-    return play(base, collections, ["main.yml"], hosts, plan_result=plan, boot_reboot=True, **given)
+    return play(base, collections, ["main.yml"], hosts, *options, plan_result=plan, boot_reboot=True, **given)
 
 
 def state(base: Path, host: str) -> str:
@@ -173,8 +184,9 @@ def test_a_host_that_fails_takes_no_other_of_its_batch_back(
     assert run.returncode == 2, run.stdout + run.stderr
     assert [state(tmp_path, name) for name in ("one", "three")] == ["committed", "committed"]
     assert state(tmp_path, "two") == "rolled_back"
-    # Only one that is not as wanted is sent back; the stand-in of the proof tells no boot.
-    assert (tmp_path / "two/booted").read_text() == ("unknown" if broken else "b")
+    # Only one that is not as wanted is sent back; the stand-in of the proof tells no boot. Deadline and watchdog run
+    # until it is down, which may hang just because of what was tried.
+    assert (tmp_path / "two/booted").read_text() == ("unknown trying" if broken else "b rolled_back")
     assert "The boot on trial was not kept" in run.stdout
     assert ("held by e1000e. No fault." in run.stdout) is broken
 
@@ -205,6 +217,70 @@ def test_a_host_that_cannot_be_rebooted_takes_no_other_of_its_batch_back(tmp_pat
     assert run.returncode == 2, run.stdout + run.stderr
     assert [state(tmp_path, name) for name in hosts] == ["committed", "armed"]
     assert "which is still armed: a shutdown is inhibited" in " ".join(run.stdout.split())
+
+
+def test_a_host_that_cannot_be_armed_leaves_no_other_of_its_batch_armed(tmp_path: Path, collections: Path) -> None:
+    hosts = {"one": ("trying", False), "two": ("unarmed", False)}
+    run = keep(tmp_path, collections, hosts)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert [state(tmp_path, name) for name in hosts] == ["committed", "unarmed"]
+    assert not (tmp_path / "two/booted").exists()
+    assert "could not be armed, and nothing was rebooted: grub-editenv failed" in " ".join(run.stdout.split())
+
+
+def test_a_check_tells_what_stands_against_arming(tmp_path: Path, collections: Path) -> None:
+    hosts = {"one": ("none", False), "two": ("unarmed", False)}
+    run = keep(tmp_path, collections, hosts, "--check")
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "could not be armed, and nothing was rebooted: grub-editenv failed" in " ".join(run.stdout.split())
+    assert [state(tmp_path, name) for name in hosts] == ["none", "unarmed"]
+
+
+def test_each_host_that_was_not_kept_is_told_whatever_the_reason(tmp_path: Path, collections: Path) -> None:
+    hosts = {
+        "good": ("trying", False),
+        "gone": ("late:gone", False),
+        "armed": ("armed", False),
+        "back": ("rolled_back", False),
+        "broken": ("trying", True),
+        "unarmed": ("unarmed", False),
+    }
+    run = keep(tmp_path, collections, hosts, __boot_return=2)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert (state(tmp_path, "good"), state(tmp_path, "broken")) == ("committed", "rolled_back")
+    said = " ".join(run.stdout.split())
+    for reason in (
+        "has not come back since: look at its console",
+        "which is still armed: a shutdown is inhibited",
+        "The boot on trial was not kept: the host is back",
+        "is back on its old boot entry: the card is held by e1000e",
+        "could not be armed, and nothing was rebooted: grub-editenv failed",
+    ):
+        assert reason in said, reason
+
+
+def test_a_host_where_the_commit_fails_is_told_last_too(tmp_path: Path, collections: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/full").write_text("")
+    hosts = {"full": ("trying", False), "slow": ("late:trying", False), "broken": ("trying", True)}
+    run = keep(tmp_path, collections, hosts)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert [state(tmp_path, name) for name in hosts] == ["trying", "committed", "rolled_back"]
+    said = " ".join(run.stdout.split())
+    assert "is as wanted, and something failed while it was kept: no space left on /boot" in said
+    assert "is back on its old boot entry: the card is held by e1000e" in said
+
+
+def test_a_host_that_cannot_be_sent_back_is_told_with_both_reasons(tmp_path: Path, collections: Path) -> None:
+    plan = {"reboot": {"trial": {"wanted": False, "state": "trying"}, "running_domains": []}}
+    given = {"boot_reboot": True, "plan_result": {"reboot_required": False, "components": {}, **plan}}
+    run = play(tmp_path, collections, ["main.yml"], {"one": ("trying", True)}, **given, inhibited=True)
+    assert run.returncode == 2, run.stdout + run.stderr
+    said = " ".join(run.stdout.split())
+    assert "the card is held by e1000e. No fault. It could not be sent back either" in said
+    assert "a shutdown is inhibited" in said
+    # What brings it back all the same still runs.
+    assert state(tmp_path, "one") == "trying"
 
 
 def test_a_host_that_hangs_does_not_hold_up_the_others(tmp_path: Path, collections: Path) -> None:

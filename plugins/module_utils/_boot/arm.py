@@ -140,9 +140,9 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
     loader, base = require_possible(run, status)
     owners, panic = _with_panic(root, run, ledger, request, status, base)
     wanted = set_owners(root, run, ledger, owners, True)
-    images = {kernel: _image(root, loader, kernel, path) for kernel, path in request.images.items()}
+    images = {kernel: _image(root, loader, base, kernel, path) for kernel, path in request.images.items()}
     tried = images.get(base.entry.kernel)
-    place, source = _place(root, tried, base)
+    place, source = _place(root, tried, base, status.record)
     bmc = bmc_watchdog.seconds_for(root, request.deadline) if request.watchdog == watchdog.AUTO else None
     guard, not_covered = _watchdog(root, run, request, loader, tried.path if tried else base.initrd, bmc)
     line = _line_of(wanted.state["entries"], base)
@@ -204,25 +204,29 @@ def _with_panic(
     return {**request.owners, **addition}, set_owners(root, run, ledger, addition, True)
 
 
-def _image(root: Root, loader: TrialLoader, kernel: str, path: str) -> TriedImage:
+def _image(root: Root, loader: TrialLoader, base: Base, kernel: str, path: str) -> TriedImage:
     targets = loader.images_of(kernel)
     if not targets:
         raise InputError(f"images names the kernel {kernel}, for which there is no boot entry with an initramfs")
     if not path.startswith("/"):
         raise InputError(f"images has '{path}' for {kernel}: expected an absolute path")
-    return TriedImage(path, require_image(root, path), targets)
+    # Of the one that the trial boots beside, a change makes the whole trial stale.
+    replaces = {target: file_digest(root, target) for target in targets if target != base.initrd}
+    return TriedImage(path, require_image(root, path), targets, replaces)
 
 
-def _place(root: Root, tried: TriedImage | None, base: Base) -> tuple[str | None, str | None]:
+def _place(root: Root, tried: TriedImage | None, base: Base, earlier: Record | None) -> tuple[str | None, str | None]:
     """Where the loader finds the image on trial, and what has to be copied there; ``None`` for the present image and
-    for one that lies in place."""
+    for one that lies in place. The copy of an ``earlier`` trial goes before the new one comes."""
     if tried is None or tried.path == base.initrd:
         return None, None
     if os.path.dirname(tried.path) == base.directory:
         return tried.path, None
     place = f"{base.directory}/{NAME}"
-    if file_digest(root, place) != tried.digest:
-        check_space(root, tried.path, base.directory, place)
+    present = file_digest(root, place)
+    if present != tried.digest:
+        goes = earlier is not None and earlier.copied == place and earlier.images[earlier.kernel].digest == present
+        check_space(root, tried.path, base.directory, os.path.getsize(root.path(place)) if goes else 0)
     return place, tried.path
 
 

@@ -51,7 +51,8 @@ def bmc_files(identifier: str, boot_id: str, seconds: int) -> tuple[OwnedFile, .
     service = (
         f"{_HEAD}[Unit]\nDescription=Stop the watchdog that was started for the boot on trial {identifier}\n"
         f"DefaultDependencies=no\nConditionKernelCommandLine=!{TRIAL_PARAMETER}={identifier}\n\n"
-        f"[Service]\nType=oneshot\nExecStart={program} stop\n"
+        # Else every unit that starts would start it again, through sysinit.target.
+        f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={program} stop\n"
     )
     shutdown = (
         f"#!/bin/sh\n{_HEAD}"

@@ -8,6 +8,9 @@
 
 They act in the boot of their own trial only: their condition names its identifier. A drop-in of ``sysinit.target``
 starts the timer, because it waits for nothing: it runs also where the boot ends in ``emergency.target``.
+
+Nearly every unit that starts pulls that target in, and with it whatever it wants that does not run: a timer that was
+only stopped would count again while a commit is still at its work, or reboot at once where its time is over.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import TRIAL_PARAMETER
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner, run_checked
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, remove
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
 
 OWNER: t.Final = "boot_trial"
@@ -31,12 +34,17 @@ DROP_IN_PATH: t.Final = f"{_UNITS}/sysinit.target.d/50-{_NAME}.conf"
 _AHEAD = 15
 
 _SYSTEMD = "/run/systemd/system"
+# Of this boot alone.
+_ENDED = f"/run/{_NAME}.ended"
 _HEAD = "# Written by virtfleet.passthrough (module boot_trial); gone when the trial is committed or rolled back.\n"
 
 
 def unit_files(identifier: str, deadline: int) -> tuple[OwnedFile, ...]:
     """The units for one trial; the file that starts them comes last."""
-    common = f"DefaultDependencies=no\nIgnoreOnIsolate=yes\nConditionKernelCommandLine={TRIAL_PARAMETER}={identifier}\n"
+    common = (
+        f"DefaultDependencies=no\nIgnoreOnIsolate=yes\nConditionKernelCommandLine={TRIAL_PARAMETER}={identifier}\n"
+        f"ConditionPathExists=!{_ENDED}\n"
+    )
     service = (
         f"{_HEAD}[Unit]\nDescription=Give up the boot on trial {identifier}\n{common}\n"
         # Twice: without systemd, which may hang by now.
@@ -55,8 +63,10 @@ def unit_files(identifier: str, deadline: int) -> tuple[OwnedFile, ...]:
 
 
 def stop(root: Root, run: Runner) -> None:
-    """End the countdown of the running trial."""
+    """End the countdown of the running trial, for the rest of this boot."""
     if root.exists(_SYSTEMD):
+        with open(root.path(_ENDED), "wb"):
+            pass
         run_checked(run, ["systemctl", "stop", f"{_NAME}.timer"], "Stopping the deadline of the trial")
 
 
@@ -64,3 +74,4 @@ def forget(root: Root, run: Runner) -> None:
     """Let systemd see that the units are gone."""
     if root.exists(_SYSTEMD):
         run_checked(run, ["systemctl", "daemon-reload"], "Telling systemd that the units of the trial are gone")
+    remove(root.path(_ENDED))

@@ -78,9 +78,10 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     loader.clear_one_shot(run)
     _release_entry(root, ledger)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
-        promote(root, _where_it_lies(root, record, kernel))
+        left = promote(root, _where_it_lies(root, record, kernel))
+        warnings += [f"{path} stays as it is, because it was changed since the trial was armed" for path in left]
         image = record.images[kernel]
-        staged.hand_over(root, ledger, image.path, kernel, image.targets)
+        staged.hand_over(root, ledger, image.path, kernel, [path for path in image.targets if path not in left])
     loader.sync()
     change = set_owners(root, run, ledger, record.owners, False)
     staged.discard(root, ledger)
@@ -148,8 +149,11 @@ def _release_entry(root: Root, ledger: Ledger) -> None:
 
 
 def _finish(root: Root, run: Runner, ledger: Ledger, record: Record) -> None:
-    if record.copied is not None:
-        discard(root, os.path.dirname(record.copied), frozenset({record.images[record.kernel].digest}))
+    # A commit makes copies beside every target, besides the one that was made for the trial.
+    copies = [target for image in record.images.values() for target in image.targets]
+    copies += [record.copied] if record.copied is not None else []
+    for directory in dict.fromkeys(map(os.path.dirname, copies)):
+        discard(root, directory, frozenset(image.digest for image in record.images.values()))
     # The drop-in first: the others do nothing without it.
     owned = _owned.owned_paths(ledger, deadline.OWNER)
     for path in sorted(owned, key=lambda path: path != deadline.DROP_IN_PATH):

@@ -27,13 +27,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._files impor
     remove,
     switch_boot_file,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import RESERVE
 
 # No tool takes it for the image of a kernel: it holds no release.
 NAME = "virtfleet-passthrough-trial.img"
 _UNFINISHED = f".{NAME}.new"
 
-# What is left free beside the copy, for the files that are written after it.
-_RESERVE = 4 << 20
 _CHUNK = 1 << 20
 
 
@@ -57,16 +56,14 @@ def require_image(root: Root, path: str) -> str:
     return found
 
 
-def check_space(root: Root, source: str, directory: str, replaced: str | None) -> None:
-    """Refuse where a copy of ``source`` does not fit into ``directory``; ``replaced`` is an older copy there, which
-    goes only after the new one is whole."""
-    needed = os.path.getsize(root.path(source)) + _RESERVE
-    free = shutil.disk_usage(root.path(directory)).free
+def check_space(root: Root, source: str, directory: str, freed: int) -> None:
+    """Refuse where a copy of ``source`` does not fit into ``directory``, once ``freed`` bytes went from there."""
+    needed = os.path.getsize(root.path(source)) + RESERVE
+    free = shutil.disk_usage(root.path(directory)).free + freed
     if free < needed:
-        older = f" ({replaced} lies there)" if replaced is not None and root.exists(replaced) else ""
         raise RefusedError(
             f"{directory} has {free >> 20} MiB free, a second initramfs beside the present one needs "
-            f"{-(-needed >> 20)} MiB{older}: make room there, for instance by removing old kernels. Nothing was changed"
+            f"{-(-needed >> 20)} MiB: make room there, for instance by removing old kernels. Nothing was changed"
         )
 
 
@@ -87,10 +84,14 @@ def _meta(root: Root, path: str) -> FileMeta:
     return FileMeta(meta.mode if meta is not None else 0o600)
 
 
-def promote(root: Root, image: TriedImage) -> None:
-    """Give the image that was tried the names that its kernel boots from; these very bytes, or nothing happens."""
+def promote(root: Root, image: TriedImage) -> list[str]:
+    """Give the image that was tried the names that its kernel boots from; these very bytes, or nothing happens. Gives
+    the names that it did not get, because another image lies there than when it was armed: that one was made with what
+    an update of the kernel brought, or went with the kernel."""
     present = {target: file_digest(root, target) for target in image.targets}
-    missing = [target for target in image.targets if present[target] != image.digest]
+    others = [target for target in image.targets if present[target] != image.digest]
+    left = [target for target in others if image.replaces.get(target, present[target]) != present[target]]
+    missing = [target for target in others if target not in left]
     sources = [image.path, *(target for target in image.targets if target not in missing)]
     for target in missing:
         source = next((path for path in sources if file_digest(root, path) == image.digest), None)
@@ -104,6 +105,7 @@ def promote(root: Root, image: TriedImage) -> None:
         # Renamed, because there may be no room for a third image.
         switch_boot_file(root.path(source), root.path(target), _meta(root, source))
         sources.append(target)
+    return left
 
 
 def discard(root: Root, directory: str, digests: frozenset[str]) -> None:

@@ -30,8 +30,9 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned impor
 
 def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) -> dict[str, t.Any]:
     """``state``, ``stale`` and ``last_words`` as ``boot_trial`` returns them; where a trial is to be made, with
-    ``deadline`` seconds, also ``obstacle`` (why none is possible, ``None`` if it is), ``not_covered`` and
-    ``early_watchdog``: which image starts the hardware watchdog, one of the words in ``early_files.py``.
+    ``deadline`` seconds, also ``obstacle`` (why none is possible, ``None`` if it is), ``not_covered``,
+    ``early_watchdog`` (which image starts the hardware watchdog, one of the words in ``early_files.py``) and, where
+    one is possible, ``base``: ``kernel``, ``initrd`` and ``directory`` of what it is made from.
 
     A host without a trial that is not about to have one is not looked at: it costs nothing.
     """
@@ -66,7 +67,12 @@ def _possibility(root: Root, run: Runner, ledger: Ledger, status: Status, deadli
     early = [] if by_bmc or choice.argument is not None else [f"an early hang is not covered: {choice.reason}"]
     # One that the controller of the board counts needs no image.
     started_by = early_files.ANY_IMAGE if by_bmc or choice.argument is None else _who_starts_it(root, ledger, base)
-    return {"obstacle": None, "not_covered": [*early, *loader.not_covered], "early_watchdog": started_by}
+    return {
+        "obstacle": None,
+        "not_covered": [*early, *loader.not_covered],
+        "early_watchdog": started_by,
+        "base": {"kernel": base.entry.kernel, "initrd": base.initrd, "directory": base.directory},
+    }
 
 
 def _who_starts_it(root: Root, ledger: Ledger, base: Base) -> str:

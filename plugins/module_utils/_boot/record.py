@@ -36,12 +36,15 @@ COMMITTING: t.Final = "committing"
 
 @dataclasses.dataclass(frozen=True)
 class TriedImage:
-    """An initramfs that gets the names ``targets`` at commit: the file at ``path`` with this SHA-256. All paths are as
-    the host sees them."""
+    """An initramfs that gets the names ``targets`` at commit: the file at ``path`` with this SHA-256. ``replaces`` are
+    the SHA-256 that targets had when it was armed, ``None`` for one that was not there. All paths are as the host sees
+    them."""
 
     path: str
     digest: str
     targets: t.Sequence[str]
+    # Not in the ledgers of earlier versions.
+    replaces: t.Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.after_
     record_on_trial,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.reading import read_trial
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.room import read_room
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import machine
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.loaders.detection import AUTO
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import read_boot_state
@@ -91,6 +92,11 @@ def read_host(
     iommu = read_iommu_state(root, run, devices, boot, look_into_kernels=override_wanted)
     judged = [name for name in wanted if components is None or name in components]
     needed = dict.fromkeys(also for name in judged for also in (*_ALSO_READ.get(name, ()), name))
+    facts = {name: READERS[name](root, run, ledger, wanted.get(name, {})) for name in needed if name in READERS}
+    images = facts.get("initramfs", {}).get("images")
+    # What is free where a captured tree lies says nothing about its host.
+    if root.is_live and "base" in trial and images:
+        trial = {**trial, "room": read_room(root, ledger, trial["base"], facts["initramfs"])}
     return {
         "kernel_release": running_release(root),
         "cpu_vendor": cpu_vendor(root),
@@ -103,5 +109,5 @@ def read_host(
         "encryption": read_encryption(root),
         "trial": trial,
         "running_domains": domains_by_files(root) if root.is_live else None,
-        "facts": {name: READERS[name](root, run, ledger, wanted.get(name, {})) for name in needed if name in READERS},
+        "facts": facts,
     }

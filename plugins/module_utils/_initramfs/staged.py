@@ -54,11 +54,16 @@ def staged_job(kernel: str, images: t.Iterable[Image], need: Need) -> Job:
 def reusable(root: Root, ledger: Ledger, job: Job, images: t.Iterable[Image]) -> Found | None:
     """What the image of an earlier run holds, where it is whole, right and newer than those that the kernel boots with;
     else ``None``."""
-    found = record.recall(ledger, job.path, record.image_stamp(root, job.path))
-    if found is None or shortfalls(job.need, found):
-        return None
-    made = modified(root.path(job.path)) or 0
-    newer = any((modified(root.path(image.path)) or 0) > made for image in images)
+    found = known(root, ledger, job.kernel, [image.path for image in images])
+    return None if found is None or shortfalls(job.need, found) else found
+
+
+def known(root: Root, ledger: Ledger, kernel: str, images: t.Iterable[str]) -> Found | None:
+    """What the staged image of ``kernel`` holds, where it is whole and newer than ``images``, else ``None``."""
+    path = staged_path(kernel)
+    found = record.recall(ledger, path, record.image_stamp(root, path))
+    made = modified(root.path(path)) or 0
+    newer = any((modified(root.path(image)) or 0) > made for image in images)
     return None if newer else found
 
 

@@ -54,7 +54,8 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     it is not known and nothing asks for it), ``modules_needed`` and ``modules_missing`` for early binding,
     ``watchdog_files`` (digests by path on the host) for boots on trial.
 
-    ``recorded`` (whether the ledger knows what is in it), ``size`` in bytes; and ``free`` bytes by directory.
+    ``recorded`` (whether the ledger knows what is in it), ``size`` in bytes; and ``free`` bytes by directory, which a
+    captured tree does not tell.
     ``obstacle`` says why the generator's images would not hold what they must, ``unified_obstacle`` why unified
     images cannot be built anew (``None``: they can), ``remarks`` what others have configured to no effect.
 
@@ -86,7 +87,7 @@ def read_state(root: Root, run: Runner, ledger: Ledger, wanted: t.Mapping[str, t
     return {
         "generator": generator.name,
         "images": images,
-        "free": read_free(root, [image["path"] for image in images]),
+        "free": read_free(root, [image["path"] for image in images]) if root.is_live else {},
         "obstacle": generator.obstacle(root),
         "unified_obstacle": unified_obstacle(root, found),
         "remarks": generator.remarks(root),

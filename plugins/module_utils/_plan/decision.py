@@ -48,6 +48,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.reboot
     judge_reboot,
     running_domains,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.room import with_room
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import (
     UnresolvedDeviceError,
     parse_entries,
@@ -157,7 +158,8 @@ def make_plan(
         present = verdicts["libvirt_domains"]
         warnings = _domains_far_apart(wanted, host, selected, verdicts.get("hugepages", Verdict()))
         verdicts["libvirt_domains"] = dataclasses.replace(present, warnings=(*present.warnings, *warnings))
-    return Plan(verdicts, selected, judge_reboot(boot, verdicts, host, running_domains(host), controller))
+    reboot = judge_reboot(boot, verdicts, host, running_domains(host), controller)
+    return Plan(with_room(verdicts, host, reboot.trial), selected, reboot)
 
 
 def _domains_far_apart(

@@ -14,7 +14,6 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import NAMES, looked_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import acts_early, unserved
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import shortages
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan import vfio, vfio_options
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.images import image_shortfalls
@@ -45,9 +44,10 @@ PROVIDERS: t.Final[tuple[TargetFiles, ...]] = (_held_devices, vfio_options.targe
 
 def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> Verdict:
     """``wanted``: ``generator`` and ``kernels`` as the module ``initramfs`` takes them. Images are judged against
-    the files that other components (:data:`PROVIDERS`) will have written by then. ``apply`` holds the same two
-    options, those ``planned_files`` by their digests, and in ``unrecorded`` the images that are right and that the
-    module has only to remember, so that no further plan unpacks them."""
+    the files that other components (:data:`PROVIDERS`) will have written by then; whether they fit on the disk is for
+    ``room.py``. ``apply`` holds the same two options, those ``planned_files`` by their digests, in ``stale`` the images
+    to build, and in ``unrecorded`` those that are right and that the module has only to remember, so that no further
+    plan unpacks them."""
     options = _options(wanted)
     facts = host.facts[NAME]
     refusals: tuple[Refusal, ...] = ()
@@ -55,6 +55,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         "generator": options["generator"],
         "kernels": list(options["kernels"]),
         "planned_files": {},
+        "stale": [],
         "unrecorded": [],
     }
     try:
@@ -78,9 +79,9 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     refusals = (
         *(Refusal(None, reason) for reason in obstacles if reason is not None),
         *(refusal for image in images for refusal in _missing(image, acts_early(files))),
-        *(refusal for image in stale for refusal in _no_space(image, facts["free"])),
     )
     apply["planned_files"] = files
+    apply["stale"] = [image["path"] for image in stale]
     apply["unrecorded"] = [
         image["path"] for image in images if acts_early(files) and image not in stale and not image["recorded"]
     ]
@@ -107,11 +108,6 @@ def _missing(image: t.Mapping[str, t.Any], needed: bool) -> t.Iterator[Refusal]:
         names = ", ".join(image["modules_missing"])
         reason = f"kernel {image['kernel']} lacks {names}: a boot into it would leave the devices to the host"
         yield Refusal(None, f"{reason}. Install its modules or remove that kernel")
-
-
-def _no_space(image: t.Mapping[str, t.Any], free: t.Mapping[str, int]) -> t.Iterator[Refusal]:
-    for reason in shortages(image["kernel"], image["path"], image["size"], free):
-        yield Refusal(None, reason)
 
 
 def _stale(image: t.Mapping[str, t.Any], generator: str, files: t.Mapping[str, str]) -> t.Iterator[Change]:

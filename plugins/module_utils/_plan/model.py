@@ -110,7 +110,8 @@ class HostState:
 
     ``boot`` is what ``kernel_cmdline_info`` returns; ``facts`` holds what each component's reader
     collected, under the component's name. ``encryption`` is what ``_host/encryption.py`` reads, ``trial`` what
-    ``_boot/reading.py`` does. ``running_domains`` have ``name`` and ``uuid``; ``None`` for a captured tree.
+    ``_boot/reading.py`` does and, as ``room``, ``_boot/room.py``. ``running_domains`` have ``name`` and ``uuid``;
+    ``None`` for a captured tree.
     """
 
     kernel_release: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
     ToolError,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
 from tests.unit.plugins.module_utils._boot.trial_host import KERNELS, NEW_IMAGE, OLD_IMAGE, TrialHost, environment
 from tests.unit.plugins.module_utils._cmdline.grub_host import NORMAL
 
@@ -144,6 +145,40 @@ def test_an_update_while_armed_is_noticed_and_not_committed(host: TrialHost, pat
     with pytest.raises(RefusedError, match=path):
         host.commit()
     assert _default_line(host) == f"{NORMAL} panic=15"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_image_of_another_kernel_that_was_made_anew_or_removed_meanwhile_stays_so(
+    host: TrialHost, gone: bool
+) -> None:
+    """With the kernel's update its modules changed: what was staged before holds the old ones."""
+    images = {FIRST: host.stage("var/tmp/new.img"), SECOND: host.stage("var/tmp/other.img", b"staged before")}
+    host.arm(host.request(images=images))
+    host.boot()
+    target = host.base / f"boot/initrd.img-{SECOND}"
+    if gone:
+        target.unlink()
+    else:
+        target.write_bytes(b"of the update")
+    done = host.commit()
+    assert host.image(FIRST) == NEW_IMAGE
+    assert not target.exists() if gone else target.read_bytes() == b"of the update"
+    assert [warning for warning in done.warnings if str(target).endswith(warning.split()[0])]
+    recorded = Ledger.read(host.root).section("images")
+    assert recorded.get(f"/boot/initrd.img-{SECOND}", {"stamp": {}})["stamp"] == {}
+
+
+def test_a_trial_that_an_earlier_version_has_armed_is_kept(host: TrialHost) -> None:
+    host.arm(host.request(images={FIRST: host.stage("var/tmp/new.img"), SECOND: host.stage("var/tmp/other.img", b"x")}))
+    host.boot()
+    path = host.base / LEDGER_PATH.lstrip("/")
+    data = json.loads(path.read_text())
+    (trial,) = data["trial"].values()
+    for image in trial["images"].values():
+        del image["replaces"]
+    path.write_text(json.dumps(data))
+    host.commit()
+    assert (host.image(FIRST), host.image(SECOND)) == (NEW_IMAGE, b"x")
 
 
 def test_an_update_while_armed_makes_arming_start_over(host: TrialHost) -> None:
@@ -288,6 +323,20 @@ def test_no_room_for_a_second_image_is_found_before(host: TrialHost, monkeypatch
     assert host.snapshot() == before
 
 
+def test_the_copy_of_a_failed_trial_makes_room_for_the_next(host: TrialHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.arm(host.request(images={FIRST: host.stage("var/tmp/new.img", bytes(2 << 20))}))
+    host.boot(lost=True)
+    copy = host.base / "boot" / NAME
+    request = host.request(images={FIRST: host.stage("var/tmp/new.img", b"x" * (2 << 20))})
+    free = 5 << 20
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10 << 20, 5 << 20, free))
+    host.arm(request)
+    assert copy.read_bytes() == b"x" * (2 << 20)
+    free = 3 << 20
+    with pytest.raises(RefusedError, match=r"has 5 MiB free.*needs 6 MiB"):
+        host.arm(host.request(images={FIRST: host.stage("var/tmp/new.img", b"y" * (2 << 20))}))
+
+
 @pytest.mark.parametrize("tool", ["grub-editenv", "grub-mkconfig"])
 def test_a_tool_that_fails_leaves_nothing(host: TrialHost, tool: str) -> None:
     before = host.snapshot()
@@ -382,5 +431,25 @@ def test_a_power_cut_at_any_write_of_a_commit_leaves_the_old_or_the_new(tmp_path
         assert host.image() == NEW_IMAGE
         assert not list((host.base / "boot").glob("*virtfleet*"))
         assert not Ledger.read(host.root).section("trial")
+        number += 1
+    assert number > 10
+
+
+@pytest.mark.parametrize("reboots", [False, True])
+def test_a_power_cut_at_any_write_of_a_commit_leaves_no_copy_for_good(tmp_path: Path, reboots: bool) -> None:
+    """Also where the present image was tried, so that arming has copied nothing."""
+    number, finished = 0, False
+    while not finished:
+        host = _fresh(tmp_path, number)
+        host.arm(host.request(images={SECOND: host.stage("var/tmp/other.img", b"x")}))
+        host.boot()
+        finished = _cut(number, host.commit)
+        if reboots:
+            host.boot()
+            host.roll_back()
+        else:
+            host.commit()
+        assert not list((host.base / "boot").glob(".*virtfleet*")), number
+        assert not list((host.base / "boot").glob("*virtfleet*")), number
         number += 1
     assert number > 10

@@ -511,8 +511,13 @@ def test_a_right_image_is_unpacked_until_the_module_has_recorded_it(host: Host) 
     assert not host.call().changed
     facts = read_state(host.root, host.run, Ledger.read(host.root), {})
     assert [image["recorded"] for image in facts["images"]] == [True, True]
-    assert set(facts["free"]) == {"/boot", SCRATCH}
     assert facts["images"][0]["size"] == host.image(OLD).stat().st_size
+
+
+def test_what_is_free_is_told_of_a_live_host_only(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_state(host.root, host.run, Ledger.read(host.root), {})["free"] == {}
+    monkeypatch.setattr(Root, "is_live", property(lambda _root: True))
+    assert set(read_state(host.root, host.run, Ledger.read(host.root), {})["free"]) == {"/boot", SCRATCH}
 
 
 def staged(kernel: str) -> str:

@@ -203,3 +203,51 @@ def test_a_domain_that_is_torn_between_nodes_is_a_warning_of_the_domains(host: H
     plan = make_plan({"vfio": VFIO, "libvirt_domains": {"domains": [domain]}}, torn, ["libvirt_domains"])
     (warning,) = plan.verdicts["libvirt_domains"].warnings
     assert "'gpu' is on NUMA node 1, the domain's CPUs on NUMA node 0" in warning
+
+
+@pytest.mark.parametrize(
+    ("boot", "free", "reason"),
+    [
+        # In place nothing is needed but the new image beside the old one.
+        ({"reboot": False}, 70, None),
+        ({"reboot": True, "trial_mode": "off"}, 70, None),
+        ({"reboot": True}, 70, "a boot on trial needs 72 MiB there"),
+        ({"reboot": True}, 72, None),
+        ({"reboot": False}, 60, "the new image of a needs 68 MiB"),
+    ],
+)
+def test_images_for_which_there_is_no_room_are_refused_as_they_would_be_built(
+    boot: dict[str, Any], free: int, reason: str | None
+) -> None:
+    vfio = {"managed": True, "table": None, "generators": ["initramfs-tools"], "method": None, "vfio_pci": "module"}
+    image = {
+        "kernel": "a",
+        "path": "/boot/initrd.img-a",
+        "present": True,
+        "recorded": True,
+        "size": 60 << 20,
+        # Of devices that were released.
+        "content": {"files": {"etc/virtfleet-passthrough/vfio-devices": "old"}, "modules": []},
+        "modules_needed": [],
+        "modules_missing": [],
+        "watchdog_files": {},
+    }
+    bare: dict[str, Any] = {"obstacle": None, "unified_obstacle": None, "remarks": []}
+    images = {"generator": "initramfs-tools", "images": [image], "free": {"/boot": free << 20}, **bare}
+    host = host_with({"vfio": vfio, "vfio_options": {"managed": False, "files": {}}, "initramfs": images})
+    trial = {
+        "state": "none",
+        "obstacle": None,
+        "base": {"kernel": "a", "initrd": "/boot/initrd.img-a", "directory": "/boot"},
+        "room": {
+            "directories": {"/boot": "8:2"},
+            "file_systems": {"8:2": {"point": "/boot", "free": free << 20}},
+            "staged": {},
+            "copy": 0,
+            "early_files": {},
+        },
+    }
+    plan = make_plan({"iommu": IOMMU, "initramfs": {}}, dataclasses.replace(host, trial=trial), boot=boot)
+    assert [reason for told in reasons(plan, "initramfs") if reason and reason in told] == ([reason] if reason else [])
+    assert plan.status == ("refused" if reason else "drift")
+    assert plan.reboot.trial is (boot == {"reboot": True})

@@ -10,7 +10,6 @@ import typing as t
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
@@ -31,7 +30,6 @@ GENERATOR = "initramfs-tools"
 NIC = Device(Address.parse("0000:01:00.0"), Identity("8086", "10d3", "8086", "0000"), "0200", iommu_group=1)
 TABLE = Table(1, {NIC.address: NIC.identity})
 MODULES = ["vfio", "vfio_pci"]
-ROOMY = {"/boot": 1 << 30, SCRATCH: 1 << 30}
 
 
 def held(table: Table) -> dict[str, t.Any]:
@@ -62,7 +60,6 @@ def judged(
     managed: bool = True,
     generator: str | None = GENERATOR,
     wanted: t.Mapping[str, t.Any] | None = None,
-    free: t.Mapping[str, int] | None = None,
     facts: t.Mapping[str, t.Any] | None = None,
 ) -> Verdict:
     vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
@@ -82,7 +79,6 @@ def judged(
             "initramfs": {
                 "generator": generator,
                 "images": list(images),
-                "free": ROOMY if free is None else free,
                 "obstacle": None,
                 "unified_obstacle": None,
                 "remarks": [],
@@ -101,7 +97,13 @@ def test_every_image_that_holds_what_it_must() -> None:
     verdict = judged(image("a", held(TABLE)), image("b", held(TABLE)))
     assert verdict.status == IN_SYNC
     files = {file.path: digest(file.content) for file in boot_files(TABLE, [GENERATOR])}
-    assert verdict.apply == {"generator": "auto", "kernels": ["all"], "planned_files": files, "unrecorded": []}
+    assert verdict.apply == {
+        "generator": "auto",
+        "kernels": ["all"],
+        "planned_files": files,
+        "stale": [],
+        "unrecorded": [],
+    }
 
 
 def test_the_table_that_vfio_will_write_counts() -> None:
@@ -168,21 +170,6 @@ def test_options_without_a_value_have_their_default() -> None:
 def test_malformed_wishes(wanted: dict[str, t.Any]) -> None:
     with pytest.raises(InputError):
         judged(wanted=wanted)
-
-
-@pytest.mark.parametrize(
-    ("short", "said"),
-    [
-        ({"/boot": 1 << 20}, "/boot has 1 MiB free, the new image of a needs 68 MiB: make room there"),
-        ({SCRATCH: 8 << 20}, f"{SCRATCH} has 8 MiB free, building the image of a needs 360 MiB"),
-    ],
-)
-def test_a_full_disk_is_refused_where_an_image_is_to_be_built(short: dict[str, int], said: str) -> None:
-    verdict = judged(image("a", None), table=None, free={**ROOMY, **short})
-    assert verdict.status == REFUSED
-    assert said in verdict.refusals[0].reason
-    # What need not be built needs no room.
-    assert judged(image("a", held(TABLE)), free={**ROOMY, **short}).status == IN_SYNC
 
 
 def test_a_right_image_that_nobody_has_recorded_is_named_for_the_module() -> None:
