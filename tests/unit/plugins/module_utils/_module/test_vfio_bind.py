@@ -96,7 +96,7 @@ def call(
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     defaults["bootloader"] = "auto"
-    defaults["write_kernel_args"] = True
+    defaults["trial_first"] = False
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -759,14 +759,14 @@ def test_another_driver_of_a_similar_name_is_no_variant(kernel: FakeKernel) -> N
 
 def test_the_command_line_can_be_left_to_a_boot_on_trial(kernel: FakeKernel) -> None:
     call(kernel, FIRST)
-    result = call(kernel, FIRST, TWIN, write_kernel_args=False)
+    result = call(kernel, FIRST, TWIN, trial_first=True)
     assert result.changed
     assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
     assert table(kernel).startswith("generation 2\n")
     # The default entry goes on with what it was made for.
     ledger = Ledger.read(kernel.root)
     assert ledger.section("kernel_args") == {"vfio": ["virtfleet_passthrough.generation=1"]}
-    assert not call(kernel, FIRST, TWIN, write_kernel_args=False).changed
+    assert not call(kernel, FIRST, TWIN, trial_first=True).changed
     assert call(kernel, FIRST, TWIN).changed
 
 
@@ -776,15 +776,15 @@ def test_a_line_that_is_left_to_others_is_checked_all_the_same(kernel: FakeKerne
 
     before = snapshot(kernel)
     with pytest.raises(RefusedError, match="too long"):
-        call(kernel, FIRST, set_args=refuse, write_kernel_args=False)
+        call(kernel, FIRST, set_args=refuse, trial_first=True)
     assert snapshot(kernel) == before
 
 
 def test_the_devices_of_the_default_entry_stay_in_the_table_through_every_trial(kernel: FakeKernel) -> None:
     call(kernel, FIRST)
-    call(kernel, TWIN, exclusive=True, write_kernel_args=False)
+    call(kernel, TWIN, exclusive=True, trial_first=True)
     # That trial was not kept, and the next one wants something else.
-    call(kernel, FIRST, TWIN, exclusive=True, write_kernel_args=False)
+    call(kernel, FIRST, TWIN, exclusive=True, trial_first=True)
     written = Table.parse(table(kernel))
     assert (written.generation, len(written.entries)) == (3, 2)
     assert written.earlier == Table(1, {Address.parse(FIRST): written.entries[Address.parse(FIRST)]})
@@ -800,7 +800,7 @@ def test_a_list_that_was_tried_and_not_kept_is_taken_back_without_a_reboot(kerne
     first = table(kernel)
     kernel.boot("root=/dev/vda1 virtfleet_passthrough.generation=1")
     call(kernel, FIRST, timing="now")
-    call(kernel, FIRST, TWIN, exclusive=True, write_kernel_args=False)
+    call(kernel, FIRST, TWIN, exclusive=True, trial_first=True)
     result = call(kernel, FIRST, exclusive=True)
     assert result.changed
     assert table(kernel) == first

@@ -34,7 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "resize_now": False,
     "xorg_host_gpu": None,
     "bootloader": "auto",
-    "write_kernel_args": True,
+    "trial_first": False,
 }
 BAR: dict[str, Any] = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
 

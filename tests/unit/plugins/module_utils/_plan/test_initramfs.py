@@ -65,8 +65,13 @@ def judged(
     free: t.Mapping[str, int] | None = None,
     facts: t.Mapping[str, t.Any] | None = None,
 ) -> Verdict:
-    vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
-    vfio.update(method=None, vfio_pci="module")
+    vfio: dict[str, t.Any] = {
+        "managed": managed,
+        "table": None if table is None else str(table),
+        "generators": [GENERATOR],
+    }
+    written = () if table is None else boot_files(table, [GENERATOR])
+    vfio.update(method=None, vfio_pci="module", files={file.path: digest(file.content) for file in written})
     state = HostState(
         kernel_release="6.1",
         cpu_vendor="GenuineIntel",
@@ -75,7 +80,13 @@ def judged(
         iommu={"enabled": True},
         boot={"running": []},
         dependencies=(),
-        ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
+        ledger=Ledger.from_json(
+            {
+                "schema": 1,
+                "generation": 0 if table is None else table.generation,
+                "files": {file.path: {"owner": "vfio"} for file in written},
+            }
+        ),
         facts={
             "vfio": vfio,
             "vfio_options": {"managed": False, "files": {}},

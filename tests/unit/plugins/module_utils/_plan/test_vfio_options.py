@@ -93,7 +93,7 @@ def host(
 def after_writing(wanted: Mapping[str, Any], selected: Mapping[str, tuple[Device, ...]], **changes: Any) -> HostState:
     """A host on which everything wanted was written."""
     present = target_files(host(wanted=wanted, **changes), selected)
-    records = {path: {"owner": "vfio_options", "written": sha256} for path, sha256 in present.items()}
+    records = {path: {"owner": "vfio_options", "written": sha256, "content": ""} for path, sha256 in present.items()}
     files = {**dict.fromkeys(PATHS), **present}
     return host(ledger={"files": records}, files=files, wanted=wanted, **changes)
 
