@@ -12,15 +12,23 @@ import typing as t
 import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import SECTION
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staged import staged_path
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_options import change
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.decision import Plan, make_plan
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
+    DRIFT,
+    IN_SYNC,
+    REFUSED,
+    HostState,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import MODPROBE_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import MODPROBE_PATH as OPTIONS_PATH
 from tests.integration.chroot.conftest import Chroot
-from tests.integration.chroot.test_boot_trial_chroot import Machine, prepared
+from tests.integration.chroot.test_boot_trial_chroot import NORMAL, Machine, prepared
 from tests.integration.chroot.test_initramfs_chroot import NIC, Module, builds, initramfs, listing
 from tests.integration.chroot.test_vfio_methods_chroot import vfio_bind
 
@@ -57,6 +65,63 @@ def vfio_options(chroot: Chroot, **params: t.Any) -> Result:
     defaults: dict[str, t.Any] = {"state": "present", "resizable_bars": [], "resize_now": False, "xorg_host_gpu": None}
     module: t.Any = Module(False, **{**defaults, "bootloader": "auto", "trial_first": True, **params})
     return change(module, chroot.run, chroot.root, chroot.attribute)
+
+
+def planned(machine: Machine, **options: t.Any) -> Plan:
+    """What the controller decides for the host as it is now."""
+    entries = [{"name": "nic", "match": {"address": NIC}, "allow": ["no_reset"]}]
+    wanted = {"vfio": {"devices": entries, "method": "ids"}, "vfio_options": options, "initramfs": {}}
+    state = read_host(machine.chroot.root, machine.run, wanted, trial_deadline=600)
+    return make_plan(wanted, HostState.from_json(state), boot={"reboot": True})
+
+
+def held(machine: Machine, value: str, driver: str | None) -> None:
+    """What the kernel has made of the boot."""
+    machine.chroot.write("/sys/module/kvm/parameters/ignore_msrs", f"{value}\n")
+    link = machine.chroot.base / f"sys/bus/pci/devices/{NIC}/driver"
+    link.unlink(missing_ok=True)
+    if driver is not None:
+        machine.chroot.load(driver)
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"../../drivers/{driver}")
+
+
+def test_the_plan_before_within_and_after_the_trial(machine: Machine) -> None:
+    chroot = machine.chroot
+    wanted: dict[str, t.Any] = {"ignore_msrs": True}
+    held(machine, "N", "e1000e")
+    before = planned(machine, **wanted)
+    assert (before.status, before.reboot.trial) == (DRIFT, True)
+    assert not [text for text in before.reboot.warnings if "old boot entry too" in text]
+    shown = [change for verdict in before.verdicts.values() for change in verdict.changes]
+    assert {f"file {path}" for path in FILES} <= {change.setting for change in shown}
+
+    vfio_options(chroot, **wanted)
+    vfio_bind(chroot, "ids", trial_first=True)
+    staged = initramfs(chroot, staged=True).data["staged"]
+    machine.boot(machine.arm(**staged).record.line, 2)
+    # Lost, and back on the old entry.
+    machine.boot([*NORMAL, "panic=15"], 3)
+    again = planned(machine, **wanted)
+    assert (again.status, again.reboot.trial) == (DRIFT, True)
+    assert again.verdicts["vfio_options"].changes == before.verdicts["vfio_options"].changes
+    assert not vfio_options(chroot, **wanted).changed
+
+    armed = machine.arm(**staged)
+    machine.boot(armed.record.line, 4)
+    held(machine, "N", "vfio-pci")
+    assert planned(machine, **wanted).once_kept == REFUSED
+    held(machine, "Y", "e1000e")
+    assert planned(machine, **wanted).once_kept == REFUSED
+    held(machine, "Y", "vfio-pci")
+    tried = planned(machine, **wanted)
+    assert (tried.once_kept, tried.status) == (IN_SYNC, DRIFT), tried.to_json()
+    machine.commit()
+    assert planned(machine, **wanted).status == IN_SYNC
+    # What takes an option away again is said to count at once.
+    (warning,) = [text for text in planned(machine).reboot.warnings if "old boot entry too" in text]
+    assert OPTIONS_PATH in warning
+    held(machine, "N", "e1000e")
 
 
 def content(chroot: Chroot, path: str) -> Listing:
