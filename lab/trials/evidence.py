@@ -18,6 +18,9 @@ TRIAL = "virtfleet_passthrough.trial="
 GENERATION = "virtfleet_passthrough.generation="
 # What an armed trial adds to the default entry.
 PANIC = "panic="
+# What the operator's variables come to in modprobe.d, and there alone.
+OPTIONS_FILE = "/etc/modprobe.d/virtfleet-vfio-options.conf"
+IN_EFFECT = frozenset({"Y", "ignore_msrs=1"})
 # Of ansible-playbook.
 FAILED_HOSTS = 2
 # Into the boot on trial, and out of it.
@@ -29,7 +32,8 @@ SAID = ("The boot on trial was not kept", "back on its old boot entry", "failed=
 @dataclass(frozen=True)
 class Boot:
     """``line`` is the kernel's, ``drivers`` address to driver, ``groups`` the number of IOMMU groups, ``watchdogs``
-    the states of the hardware watchdogs, ``uptime`` in seconds."""
+    the states of the hardware watchdogs, ``uptime`` in seconds, ``files`` those of ours that no boot entry can switch
+    off, ``options`` words that tell what of them is in effect."""
 
     line: Sequence[str]
     kernel: str
@@ -38,6 +42,8 @@ class Boot:
     watchdogs: Sequence[str]
     boot_id: str
     uptime: float
+    files: Sequence[str] = ()
+    options: Sequence[str] = ()
 
 
 def old_boot_faults(before: Boot, now: Boot) -> list[str]:
@@ -49,6 +55,8 @@ def old_boot_faults(before: Boot, now: Boot) -> list[str]:
         faults.append(f"the kernel is {now.kernel}, it was {before.kernel}")
     if now.groups != before.groups:
         faults.append(f"there are {now.groups} IOMMU groups, there were {before.groups}")
+    faults += [f"{path} is there" for path in now.files if path not in before.files]
+    faults += [f"{word} is in effect" for word in IN_EFFECT.intersection(now.options) - set(before.options)]
     return faults + _armed_watchdogs(now)
 
 
@@ -62,7 +70,9 @@ def _armed_watchdogs(now: Boot) -> list[str]:
 
 def new_boot_faults(now: Boot, wanted: Sequence[str], held: Sequence[str] = (NIC,)) -> list[str]:
     """What was asked for runs, vfio-pci has the devices ``held``, and nothing of a trial is left."""
-    faults = [f"{token} is not on the kernel's line" for token in wanted if token not in now.line]
+    faults = [] if list(now.files) == [OPTIONS_FILE] else [f"of ours are there: {' '.join(now.files) or 'no files'}"]
+    faults += [f"{word} is not in effect" for word in sorted(IN_EFFECT.difference(now.options))]
+    faults += [f"{token} is not on the kernel's line" for token in wanted if token not in now.line]
     if not any(token.startswith(GENERATION) for token in now.line):
         faults.append(f"{GENERATION} is not on the kernel's line")
     faults += [f"{token} is still on the kernel's line" for token in now.line if token.startswith(TRIAL)]

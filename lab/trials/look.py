@@ -16,6 +16,10 @@ from lab.trials.evidence import TRIAL, Boot
 # What the operator's variables come to on the kernel's line, the generation aside.
 WANTED = ("intel_iommu=on",)
 
+# What modprobe.d says once the trial is kept: the kernel shows it of what is loaded, modprobe of what is not.
+OPTIONS = "cat /sys/module/vfio_pci/parameters/disable_vga 2>/dev/null; /sbin/modprobe --show-depends kvm | tail -n 1"
+FILES = "find /etc/modprobe.d /etc/modules-load.d -name 'virtfleet-*'"
+
 LOOK = """\
 cat /proc/sys/kernel/random/boot_id
 cut -d ' ' -f 1 /proc/uptime
@@ -25,8 +29,17 @@ cat /sys/class/watchdog/*/state 2>/dev/null | tr '\\n' ' '"""
 
 def look(host: Host) -> Boot:
     boot_id, uptime, groups, *states = host.ssh(LOOK).split()
-    listed = drivers(host.ssh(LIST_DRIVERS))
-    return Boot(running_line(host), kernel_release(host), listed, int(groups), states, boot_id, float(uptime))
+    return Boot(
+        line=running_line(host),
+        kernel=kernel_release(host),
+        drivers=drivers(host.ssh(LIST_DRIVERS)),
+        groups=int(groups),
+        watchdogs=states,
+        boot_id=boot_id,
+        uptime=float(uptime),
+        files=host.ssh(FILES).split(),
+        options=host.ssh(OPTIONS).split(),
+    )
 
 
 def without_trial(found: Sequence[str]) -> list[str]:

@@ -33,12 +33,14 @@ options:
       - V(armed) makes the entry and chooses it for the next boot. Arming the same again changes nothing. Another
         trial, or one whose kernel, image or default entry was changed since, replaces what is armed.
       - V(committed) makes the running trial the default. It writes O(owners) for every kernel, gives the very images
-        that were named in O(images) the names that their kernels boot from, and takes the trial's entry away. It is
-        refused where no trial runs, or where a kernel, an image or an entry was changed since it was armed.
+        that were named in O(images) the names that their kernels boot from, writes the files that
+        M(virtfleet.passthrough.vfio_bind) and M(virtfleet.passthrough.vfio_options) have held back
+        (O(virtfleet.passthrough.vfio_options#module:trial_first)), and takes the trial's entry away. It is refused
+        where no trial runs, or where a kernel, an image, an entry or such a file was changed since it was armed.
       - V(rolled_back) takes an armed, running or failed trial away without a trace. A running one goes on until the
         next reboot, without its deadline.
-      - V(absent) does the same, and takes away the files that put the start of a hardware watchdog into images. Build
-        these anew afterwards with M(virtfleet.passthrough.initramfs).
+      - V(absent) does the same, forgets the files that were held back, and takes away those that put the start of a
+        hardware watchdog into images. Build these anew afterwards with M(virtfleet.passthrough.initramfs).
     type: str
     choices: [status, armed, committed, rolled_back, absent]
     default: status

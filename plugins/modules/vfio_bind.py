@@ -103,8 +103,8 @@ options:
         kernel, C(vfio-pci.ids) on the kernel command line takes the place of all these files.
       - V(ids) is refused where another device has the same ids, where a driver is built into the kernel (ids come too
         late), and where somebody else gave C(vfio-pci) a list of ids, because it heeds one list only. C(modprobe.d)
-        counts in every boot, so an old boot entry does not bring the old behaviour back. A device is taken wherever it
-        sits, and so is another card of the model that comes later.
+        counts in every boot, so an old boot entry does not bring the old behaviour back once the file is there (see
+        O(trial_first)). A device is taken wherever it sits, and so is another card of the model that comes later.
       - V(driverctl) writes the files of the tool of that name, C(/etc/driverctl.d/pci-ADDRESS), which has to be
         installed. The tool acts when udev meets a device on the root file system. Its own driver has it until then,
         which for a display needs the key V(runtime_gpu). It goes by address alone, whatever card sits there.
@@ -116,13 +116,17 @@ options:
       - Whether O(devices) is the whole list. Devices of an earlier run that are not in it are released.
     type: bool
     default: false
-  write_kernel_args:
+  trial_first:
     description:
-      - Whether RV(kernel_args) are written into every boot entry.
-      - With V(false) they are left to the caller, for instance to M(virtfleet.passthrough.boot_trial), which boots with
-        them once before they become the default. Until then devices are not held, whatever else is written here.
+      - Whether M(virtfleet.passthrough.boot_trial) will boot with all this once before it becomes the default. Until
+        then the old boot entry is to behave as before.
+      - With V(true), RV(kernel_args) are left to that module. So is C(/etc/modprobe.d/virtfleet-vfio.conf), which no
+        boot entry can switch off. It waits in the ledger. An image that M(virtfleet.passthrough.initramfs) builds with
+        O(virtfleet.passthrough.initramfs#module:staged=true) holds it already, and the commit of the trial writes it.
+      - A file that takes something away, such as the ids of a device that is given back, is written at once all the
+        same, because the boot on trial would find the old one. So is what V(driverctl) needs.
     type: bool
-    default: true
+    default: false
   allow:
     description:
       - Keys of refusals that are permitted for all of O(devices), see RV(refusals). Keys that belong to one device are
@@ -271,7 +275,7 @@ def main() -> None:
             "timing": {"type": "str", "choices": ["boot", "now", "both"], "default": "boot"},
             "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
             "exclusive": {"type": "bool", "default": False},
-            "write_kernel_args": {"type": "bool", "default": True},
+            "trial_first": {"type": "bool", "default": False},
             "allow": {"type": "list", "elements": "str", "default": []},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },

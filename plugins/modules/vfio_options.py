@@ -128,12 +128,17 @@ options:
           - The Xorg driver.
         type: str
         default: modesetting
-  write_kernel_args:
+  trial_first:
     description:
-      - Whether RV(kernel_args) are written into every boot entry. With V(false) they are left to the caller, for
-        instance to M(virtfleet.passthrough.boot_trial).
+      - Whether M(virtfleet.passthrough.boot_trial) will boot with all this once before it becomes the default. Until
+        then the old boot entry is to behave as before.
+      - With V(true), RV(kernel_args) are left to that module. So are the files in C(/etc/modprobe.d) and
+        C(/etc/modules-load.d), which no boot entry can switch off. They wait in the ledger. The boot on trial has their
+        content from its command line and from its image, and its commit writes them.
+      - A file that takes an option away is written at once all the same, because the boot on trial would find the old
+        one.
     type: bool
-    default: true
+    default: false
 seealso:
   - module: virtfleet.passthrough.vfio_bind
   - module: virtfleet.passthrough.initramfs
@@ -253,7 +258,7 @@ def main() -> None:
                     "driver": {"type": "str", "default": "modesetting"},
                 },
             },
-            "write_kernel_args": {"type": "bool", "default": True},
+            "trial_first": {"type": "bool", "default": False},
             "bootloader": {"type": "str", "choices": list(BOOTLOADERS), "default": AUTO},
         },
         supports_check_mode=True,

@@ -23,6 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import
     bmc_watchdog,
     deadline,
     early_files,
+    held_back,
     watchdog,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
@@ -146,8 +147,11 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
     bmc = bmc_watchdog.seconds_for(root, request.deadline) if request.watchdog == watchdog.AUTO else None
     guard, not_covered = _watchdog(root, run, request, loader, tried.path if tried else base.initrd, bmc)
     line = _line_of(wanted.state["entries"], base)
-    identifier = _identifier(status.boot_id, request, line, images, guard)
-    run_of_trial = trial_arguments(identifier, request.panic, request.deadline, installed_generators(root), guard)
+    held = held_back.digests(ledger)
+    identifier = _identifier(status.boot_id, request, line, images, guard, held)
+    generators = installed_generators(root)
+    settings = _settings(ledger, line)
+    run_of_trial = trial_arguments(identifier, request.panic, request.deadline, generators, guard, settings)
     full = with_trial(line, run_of_trial)
     _refuse_long(base, full)
     entry = loader.render(full, place, f"virtfleet.passthrough: boot on trial {identifier}")
@@ -174,11 +178,18 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
         not_covered=not_covered,
         armed_at=time.time(),
         bmc=bmc,
+        held_back=held,
     )
     units = deadline.unit_files(identifier, request.deadline)
     if bmc is not None:
         units = (*units, *bmc_watchdog.bmc_files(identifier, status.boot_id, bmc))
     return Plan(record, entry, units, source, panic)
+
+
+def _settings(ledger: Ledger, line: t.Sequence[str]) -> list[str]:
+    """What the trial's line says in place of files that wait, and does not say anyway."""
+    files = (held.file for held in held_back.read_held(ledger).values())
+    return [argument for argument in held_back.arguments(files) if argument not in line]
 
 
 def _check(request: Request) -> None:
@@ -262,11 +273,17 @@ def _line_of(entries: t.Sequence[t.Mapping[str, t.Any]], base: Base) -> list[str
 
 
 def _identifier(
-    boot_id: str, request: Request, line: t.Sequence[str], images: t.Mapping[str, TriedImage], guard: str | None
+    boot_id: str,
+    request: Request,
+    line: t.Sequence[str],
+    images: t.Mapping[str, TriedImage],
+    guard: str | None,
+    held: t.Mapping[str, str],
 ) -> str:
     """The same for the same trial armed in the same boot, so that check mode shows what will be written."""
     digests = sorted((kernel, image.path, image.digest) for kernel, image in images.items())
     what = [boot_id, sorted(request.owners.items()), digests, request.deadline, request.panic, guard, list(line)]
+    what += sorted(held.items())
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
 

@@ -12,7 +12,12 @@ import dataclasses
 import os
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, deadline, watchdog
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import (
+    bmc_watchdog,
+    deadline,
+    held_back,
+    watchdog,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import discard, file_digest, promote
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import TrialLoader
@@ -44,10 +49,11 @@ _NOT_TRYING = {
 
 @dataclasses.dataclass(frozen=True)
 class Committed:
-    """``arguments`` is ``None`` where there was nothing left to commit."""
+    """``arguments`` is ``None`` where there was nothing left to commit; ``files`` were held back until now."""
 
     arguments: ArgumentsChange | None
     warnings: tuple[str, ...] = ()
+    files: tuple[_owned.FileChange, ...] = ()
 
 
 def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committed:
@@ -69,14 +75,18 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
         )
     loader = require_loader(status)
     _refuse_lost_images(root, record)
+    files = held_back.preview_kept(root, ledger, record.held_back)
     change = set_owners(root, run, ledger, record.owners, True)
     if check_mode:
-        return Committed(change)
+        return Committed(change, files=files)
     write_record(ledger, dataclasses.replace(record, step=records.COMMITTING))
     deadline.stop(root, run)
     warnings = _stop_watchdogs(root, run, record)
     loader.clear_one_shot(run)
     _release_entry(root, ledger)
+    # Before the first image: cut off here, the old entry has what a whole trial has proven harmless, and the next run
+    # goes on from there. A new entry without them would be something that nobody has tried.
+    held_back.keep(root, ledger, record.held_back)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
         left = promote(root, _where_it_lies(root, record, kernel))
         warnings += [f"{path} stays as it is, because it was changed since the trial was armed" for path in left]
@@ -86,7 +96,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     change = set_owners(root, run, ledger, record.owners, False)
     staged.discard(root, ledger)
     _finish(root, run, ledger, record)
-    return Committed(change, (*change.warnings, *warnings))
+    return Committed(change, (*change.warnings, *warnings), files)
 
 
 def _stop_watchdogs(root: Root, run: Runner, record: Record) -> list[str]:

@@ -30,9 +30,15 @@ _ROOT_TIMEOUT: t.Final = 180
 
 
 def trial_arguments(
-    identifier: str, panic: int, deadline: int, generators: t.Collection[str], watchdog: str | None
+    identifier: str,
+    panic: int,
+    deadline: int,
+    generators: t.Collection[str],
+    watchdog: str | None,
+    held_back: t.Sequence[str] = (),
 ) -> list[str]:
-    """The run of tokens between two markers; seconds each. ``watchdog`` is ``MODULE,PARAMETER=SECONDS`` or ``None``.
+    """The run of tokens between two markers; seconds each. ``watchdog`` is ``MODULE,PARAMETER=SECONDS`` or ``None``,
+    ``held_back`` stands for files that a commit puts into place.
 
     The marker stands at both ends, so that the run can be told from the same parameters of somebody else.
     """
@@ -42,7 +48,7 @@ def trial_arguments(
         run += ["rd.shell=0", "rd.emergency=reboot", f"rd.timeout={min(deadline, _ROOT_TIMEOUT)}"]
     if watchdog is not None:
         run.append(f"{WATCHDOG_PARAMETER}={watchdog}")
-    return [marker, *run, marker]
+    return [marker, *run, *held_back, marker]
 
 
 def with_trial(line: t.Sequence[str], run: t.Sequence[str]) -> list[str]:

@@ -73,8 +73,10 @@ class Record:
     panic_added: bool
     not_covered: t.Sequence[str]
     armed_at: float
-    # Seconds of a BMC's timer. Not in the ledgers of earlier versions.
+    # Not in the ledgers of earlier versions. Seconds of a BMC's timer, and the files that were tried without being in
+    # their places, with their SHA-256.
     bmc: int | None = None
+    held_back: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, t.Any]:
         return dataclasses.asdict(self)

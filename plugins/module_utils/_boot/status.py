@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.detection import find_trial_loader
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import changed_since
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import file_digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import Base, TrialLoader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
@@ -62,7 +63,7 @@ def read_status(root: Root, ledger: Ledger) -> Status:
     if state == records.COMMITTED and (base is None or differs):
         # A trial that was rolled back within its own boot: what boots next is something else.
         state = records.NONE
-    stale = tuple(_stale(root, record, base)) if record is not None else ()
+    stale = tuple(_stale(root, ledger, record, base)) if record is not None else ()
     reboot = state == records.ARMED or differs
     return Status(state, boot_id, record, loader, base, obstacle, stale, reboot)
 
@@ -110,13 +111,15 @@ def identify(entry: Entry) -> dict[str, t.Any]:
     return {"title": entry.title, "kernel": entry.kernel, "args": list(entry.args), "initrd": entry.initrd}
 
 
-def _stale(root: Root, record: Record, base: Base | None) -> t.Iterator[str]:
+def _stale(root: Root, ledger: Ledger, record: Record, base: Base | None) -> t.Iterator[str]:
     if record.step != records.READY:
         return
     for path, known in sorted(record.watched.items()):
         present = file_digest(root, path)
         if present != known:
             yield f"{path} {'is gone' if present is None else 'was changed'} since the trial was armed"
+    for path in changed_since(root, ledger, record.held_back):
+        yield f"{path}, which waits for the commit, was changed since the trial was armed"
     if base is None:
         yield "the entry that the trial was made from is gone"
     elif identify(base.entry) != dict(record.base):

@@ -14,6 +14,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.after_
     committed_line,
     record_on_trial,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import as_kept
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.reading import read_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.room import read_room
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import machine
@@ -88,6 +89,7 @@ def read_host(
     if record is not None and not trial["stale"]:
         line, ledger = committed_line(root, run, ledger, record, bootloader)
         boot = {**boot, **line}
+        root, ledger = as_kept(root, ledger, record.held_back)
     override_wanted = bool((wanted.get("iommu") or {}).get("acs_override"))
     iommu = read_iommu_state(root, run, devices, boot, look_into_kernels=override_wanted)
     judged = [name for name in wanted if components is None or name in components]

@@ -40,7 +40,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.s
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.unlocking import lost_means
 
 SUFFIX = ".virtfleet-new"
-_WORK_PREFIX = "virtfleet-new-image-"
+WORK_PREFIX = "virtfleet-new-image-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +90,13 @@ def rebuild(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
     return found
 
 
-def build_and_prove(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
-    """A new image at the path of ``job``, without a word to anybody; raises as :func:`rebuild`."""
+def build_and_prove(root: Root, run: Runner, generator: Generator, job: Job, build_with: Runner | None = None) -> Found:
+    """A new image at the path of ``job``, without a word to anybody; raises as :func:`rebuild`. ``build_with`` starts
+    the generator, if not ``run``."""
     output = new_name(job.path)
     _discard(root, output)
     try:
-        generator.build(run, job.image, output)
+        generator.build(build_with or run, job.image, output)
         found = prove(root, run, output, job)
         # The generator's own mode: an image may hold keys, and the old one need not have.
         switch_boot_file(root.path(output), root.path(job.path), file_meta(root.path(output)))
@@ -107,7 +108,7 @@ def build_and_prove(root: Root, run: Runner, generator: Generator, job: Job) -> 
 
 def _deliver(root: Root, run: Runner, generator: Generator, job: Job) -> Found:
     """The image to where a boot loader reads it; from the generator's own, which was proven before, if it keeps one."""
-    work = tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=root.path(SCRATCH))
+    work = tempfile.mkdtemp(prefix=WORK_PREFIX, dir=root.path(SCRATCH))
     try:
         source = job.image.source
         if source is None:
@@ -148,7 +149,7 @@ def _early_parts(root: Root, run: Runner, path: str) -> set[str]:
 def sweep(root: Root) -> None:
     """Take away what a power cut has left of earlier work; only while no other writer can be at it."""
     for name in root.listdir(SCRATCH):
-        if name.startswith(_WORK_PREFIX):
+        if name.startswith(WORK_PREFIX):
             shutil.rmtree(root.path(f"{SCRATCH}/{name}"))
 
 

@@ -22,9 +22,14 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root, modified, remove
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import record
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.as_kept import seeing_what_waits
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import Generator, Image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.proof import Found, Need, shortfalls
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import Job, build_and_prove
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.rebuild import (
+    WORK_PREFIX,
+    Job,
+    build_and_prove,
+)
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.space import needed_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import DIRECTORY as STATE
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -70,7 +75,8 @@ def known(root: Root, ledger: Ledger, kernel: str, images: t.Iterable[str]) -> F
 def stage(root: Root, run: Runner, ledger: Ledger, generator: Generator, job: Job) -> Found:
     """Build and prove; raises :class:`ToolError` and leaves nothing when that fails."""
     os.makedirs(root.path(DIRECTORY), mode=0o700, exist_ok=True)
-    found = build_and_prove(root, run, generator, job)
+    with seeing_what_waits(root, run, ledger, WORK_PREFIX) as build_with:
+        found = build_and_prove(root, run, generator, job, build_with)
     stamp = record.image_stamp(root, job.path)
     if stamp is not None:
         record.remember(ledger, job.path, job.kernel, stamp, found)

@@ -15,6 +15,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Request, arm
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import release_early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import commit, roll_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import SECTION, drop
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import Record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import last_words_of, read_status
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
@@ -43,7 +44,7 @@ def try_boot(module: AnsibleModule, run: Runner, root: Root | None = None) -> Re
         if wanted == records.COMMITTED:
             return _commit(root, run, ledger, module.check_mode)
         rolled_back = _roll_back(root, run, ledger, module.check_mode)
-        return _with_watchdog(root, ledger, module.check_mode, rolled_back) if wanted == ABSENT else rolled_back
+        return _without_traces(root, ledger, module.check_mode, rolled_back) if wanted == ABSENT else rolled_back
 
 
 def _arm(root: Root, run: Runner, ledger: Ledger, module: AnsibleModule) -> Result:
@@ -73,7 +74,8 @@ def _commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Result
         return Result(data=told)
     required = bool(done.arguments.state["reboot_required"])
     data = {**told, "state": records.COMMITTED, "reboot_required": required}
-    return Result(True, data, tuple(done.arguments.diff), done.warnings)
+    files = (_owned.diff_entry(change) for change in done.files if change.changed)
+    return Result(True, data, (*done.arguments.diff, *files), done.warnings)
 
 
 def _roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Result:
@@ -85,11 +87,13 @@ def _roll_back(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Res
     return Result(True, {**told, "state": records.NONE, "reboot_required": trying}, tuple(diff))
 
 
-def _with_watchdog(root: Root, ledger: Ledger, check_mode: bool, rolled_back: Result) -> Result:
-    """Also without the files that a trial's image starts the watchdog with, which a later trial would want again."""
+def _without_traces(root: Root, ledger: Ledger, check_mode: bool, rolled_back: Result) -> Result:
+    """Also without the files that a trial's image starts the watchdog with, which a later trial would want again, and
+    without what is held back for its commit."""
+    dropped = bool(ledger.section(SECTION)) if check_mode else drop(ledger)
     released = release_early_files(root, ledger, check_mode)
     diff = (*rolled_back.diff, *(_owned.diff_entry(change) for change in released))
-    return Result(rolled_back.changed or bool(released), rolled_back.data, diff, rolled_back.warnings)
+    return Result(rolled_back.changed or dropped or bool(released), rolled_back.data, diff, rolled_back.warnings)
 
 
 def _report(root: Root, run: Runner, ledger: Ledger) -> dict[str, t.Any]:

@@ -16,6 +16,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_
     install_early_files,
     wanted_early_files,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import as_kept
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import read_record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -74,10 +75,12 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
     foretold = module.params["planned_files"] if module.check_mode else None
     with locked(root, module.check_mode) as ledger:
         early = _bring_watchdog(root, ledger, generator, module.check_mode) if module.params["staged"] else {}
-        planned = installed_digests(root, ledger) if foretold is None else foretold
+        # What is built for a trial has what its commit puts into place.
+        seen, known = as_kept(root, ledger) if module.params["staged"] else (root, ledger)
+        planned = installed_digests(seen, known) if foretold is None else foretold
         digests = {**watchdog_digests(root, ledger), **planned, **early}
         assessments = [
-            _assess(root, run, ledger, generator, image, digests, module.params["require"] or []) for image in images
+            _assess(seen, run, ledger, generator, image, digests, module.params["require"] or []) for image in images
         ]
         stale = [assessment for assessment in assessments if assessment.troubles]
         _refuse(
@@ -86,7 +89,7 @@ def prove_and_rebuild(module: AnsibleModule, run: Runner, root: Root | None = No
             generator.obstacle(root) if proof.acts_early(digests) else None,
         )
         if module.params["staged"]:
-            return _stage(module, root, run, ledger, generator, assessments)
+            return _stage(module, seen, run, ledger, generator, assessments)
         check_space(root, [assessment.job for assessment in stale])
         built: dict[str, Found] = {}
         if not module.check_mode:

@@ -99,7 +99,7 @@ def bind(
         suspected = suspects(root, ledger) if may_be_in_images(plan.releases_files) else {}
         # Refuses here, before the first write, where the boot loader cannot take what is needed.
         foretold = _arguments(root, run, ledger, request, plan, set_args, check_mode=True)
-        arguments = foretold if module.params["write_kernel_args"] else None
+        arguments = None if request.trial_first else foretold
         changed = _would_change(ledger, plan, arguments)
         notes: list[str] = []
         if changed and not module.check_mode:
@@ -141,6 +141,7 @@ def parse_request(params: t.Mapping[str, t.Any]) -> binding.Request:
         boot=params["timing"] in ("boot", "both"),
         now=params["timing"] in ("now", "both"),
         exclusive=params["exclusive"],
+        trial_first=params["trial_first"],
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -58,6 +59,7 @@ def change(
     """Body of ``vfio_options``; what comes after ``run`` is there for tests."""
     root = root or Root()
     bootloader: str = module.params["bootloader"]
+    trial_first: bool = module.params["trial_first"]
     params: t.Mapping[str, t.Any] = {} if module.params["state"] == "absent" else module.params
     with locked(root, module.check_mode) as ledger:
         devices = read_devices(root, ledger)
@@ -70,20 +72,18 @@ def change(
             raise RefusedError(". ".join(reason for _device, reason in findings.refusals), findings.refusals[0][0])
         resized = _bars_to_resize(root, options) if params.get("resize_now") else ()
         wanted = files(options)
-        leaving = [path for path in _owned.owned_paths(ledger, OWNER) if path not in {file.path for file in wanted}]
         # Everything that can refuse does so before the first write.
-        changes = [_owned.preview(root, ledger, file) for file in wanted]
-        changes += [_owned.preview_release(root, ledger, path) for path in leaving]
+        changes = held_back.preview(root, ledger, OWNER, wanted, trial_first)
         arguments = builtin_arguments(options, facts["modules"])
         line = None
         if arguments or ledger.section("kernel_args").get(OWNER):
             foretold = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
-            line = foretold if module.params["write_kernel_args"] else None
-        records = ledger.section("files")
+            line = None if trial_first else foretold
+        known = {*ledger.section("files"), *held_back.read_held(ledger)}
         changed = (
             any(one.changed for one in changes)
-            or bool(leaving)
-            or any(file.path not in records for file in wanted)
+            or len(changes) > len(wanted)
+            or any(file.path not in known for file in wanted)
             or bool(resized)
             or (line is not None and line.changed)
         )
@@ -93,10 +93,7 @@ def change(
             _resize(root, write or attribute_writer(root), resized)
             # First, because what is released tells nothing any more.
             note_taken_back(root, OWNER, stays)
-            for file in wanted:
-                _owned.install(root, ledger, OWNER, file)
-            for path in leaving:
-                _owned.release(root, ledger, path)
+            held_back.write(root, ledger, OWNER, wanted, trial_first)
             if line is not None:
                 notes += set_arguments(root, run, ledger, OWNER, arguments, False, bootloader).warnings
     diff = [

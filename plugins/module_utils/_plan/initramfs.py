@@ -36,6 +36,8 @@ class TargetFiles(t.Protocol):
 
 
 def _held_devices(host: HostState, selected: t.Mapping[str, tuple[Device, ...]]) -> t.Mapping[str, str]:
+    if not host.facts[vfio.NAME]["managed"]:
+        return vfio.present_files(host)
     return vfio.target_files(vfio.boot_target(host, selected))
 
 

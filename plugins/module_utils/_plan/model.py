@@ -55,7 +55,8 @@ class Verdict:
     """A component's outcome.
 
     ``apply`` is what its role hands to the writing modules: everything resolved (addresses, CPU lists,
-    kernel arguments), so that no decision is made twice. ``assumptions`` name what only a reboot can decide.
+    kernel arguments), so that no decision is made twice. ``assumptions`` name what only a reboot can decide,
+    ``outlasts`` the files whose change counts in the old boot entry as well, should a trial fail.
     """
 
     changes: tuple[Change, ...] = ()
@@ -64,6 +65,7 @@ class Verdict:
     assumptions: tuple[str, ...] = ()
     pending_reboot: bool = False
     apply: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    outlasts: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:

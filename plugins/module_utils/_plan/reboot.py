@@ -30,9 +30,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
     Refusal,
     Verdict,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.methods import OVERRIDE
-
-_MODPROBE_FILES: t.Final = "file /etc/modprobe.d/"
 
 _NOT_KEPT: t.Final = "the old entry is still what boots by default: site keeps this boot, or its deadline ends it"
 _STILL_ARMED: t.Final = (
@@ -205,13 +202,9 @@ def _unwatched(verdicts: t.Mapping[str, Verdict], trial: t.Mapping[str, t.Any]) 
 
 
 def _outlasts(verdicts: t.Mapping[str, Verdict]) -> t.Iterator[str]:
-    """What a boot entry cannot switch off: modprobe and driverctl know no generation."""
-    method = verdicts["vfio"].apply.get("method", OVERRIDE) if "vfio" in verdicts else OVERRIDE
-    if method != OVERRIDE and verdicts["vfio"].changes:
-        yield f"what vfio_method: {method} writes counts in the old boot entry too, should the host come back to it"
-    files = [change.setting for change in verdicts.get("vfio_options", Verdict()).changes]
-    if any(setting.startswith(_MODPROBE_FILES) for setting in files):
-        yield "options in /etc/modprobe.d count in the old boot entry too, should the host come back to it"
+    """What a boot entry cannot switch off, and what cannot be held back until the trial is kept."""
+    for path in (path for verdict in verdicts.values() for path in verdict.outlasts):
+        yield f"the change of {path} counts in the old boot entry too, should the host come back to it"
 
 
 def _blind(trial_mode: str) -> t.Iterator[str]:

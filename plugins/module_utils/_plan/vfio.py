@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import looked_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
@@ -18,6 +19,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device, Identity
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.allow import device_keys
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.held_back import outlasting, wait_for_nothing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.images import boots_without
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.isolation import parting_advice
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
@@ -101,8 +103,9 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
     arguments = judge_arguments(host, OWNER, target.arguments, (GENERATION_PARAMETER, PARAMETER))
     # The rule for devices that appear later binds them as soon as they do, in a boot that was made for this table.
     waits = bool(foreseen) and not _boot_was_made_for(host, target.table)
-    changes = [*_device_changes(host, present, target, chosen), *_file_changes(host, target), *arguments.changes]
     unbound = [device for device, _keys in there if not device.on_vfio]
+    files = list(_file_changes(host, target, bool(unbound)))
+    changes = [*_device_changes(host, present, target, chosen), *files, *arguments.changes]
     missed = () if changes or _images_came_later(host, target) else tuple(_missed(host, target, unbound))
     left_over = any(address not in chosen for address in _still_held(host))
     return Verdict(
@@ -121,6 +124,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
             "kernel_args": list(target.arguments),
             "allow": [],
         },
+        outlasts=outlasting(host, OWNER, host.facts[NAME]["files"], target.files),
     )
 
 
@@ -199,6 +203,12 @@ def target_files(target: Target) -> dict[str, str]:
 
 def _digests(target: Target) -> dict[str, str]:
     return {file.path: digest(file.content) for file in target.files}
+
+
+def present_files(host: HostState) -> dict[str, str]:
+    """SHA-256 of every file of this component as it is, by path."""
+    present = host.facts[NAME]["files"]
+    return {path: present[path] for path in owned_paths(host.ledger, OWNER) if present.get(path) is not None}
 
 
 def _advice(host: HostState, chosen: t.Collection[Address], refusals: t.Iterable[Refusal]) -> t.Iterator[str]:
@@ -293,14 +303,18 @@ def _device_changes(
         yield Change(f"release {address}", before, native or "its own driver", after_reboot=bound, why=why)
 
 
-def _file_changes(host: HostState, target: Target) -> t.Iterator[Change]:
+def _file_changes(host: HostState, target: Target, unbound: bool) -> t.Iterator[Change]:
+    """``unbound`` says whether a device still has to come to vfio-pci: what waits for a boot brings it there."""
     wanted = _digests(target)
-    present_files = host.facts[NAME]["files"]
+    lying = host.facts[NAME]["files"]
+    waiting = read_held(host.ledger)
     for path in sorted({*owned_paths(host.ledger, OWNER), *wanted}):
-        present = present_files.get(path)
+        present = lying.get(path)
         if present != wanted.get(path):
             before = None if present is None else "as it is"
-            yield Change(f"file {path}", before, "as generated" if path in wanted else None)
+            after = "as generated" if path in wanted else None
+            yield Change(f"file {path}", before, after, after_reboot=unbound and path in waiting)
+    yield from wait_for_nothing(host, OWNER, lying, wanted)
 
 
 def _missed(host: HostState, target: Target, unbound: t.Iterable[Device]) -> t.Iterator[Refusal]:

@@ -17,6 +17,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned impor
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.foreign import foreign_arguments
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.held_back import outlasting, wait_for_nothing
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.images import boots_without
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model import (
     Change,
@@ -94,6 +95,7 @@ def decide(wanted: t.Mapping[str, t.Any], host: HostState, selected: t.Mapping[s
         warnings=(*findings.warnings, *_advice(options, host, selected)),
         pending_reboot=not all_changes and (judged.pending_reboot or waits),
         apply={**_for_module(options, wanted), "kernel_args": arguments},
+        outlasts=outlasting(host, OWNER, facts["files"], files(options)),
     )
 
 
@@ -237,6 +239,7 @@ def _file_changes(host: HostState, options: Options, waiting: t.Collection[str])
             changes.append(Change(f"file {path}", before, _in_words(file), after_reboot=path in waiting))
         elif path not in records:
             changes.append(Change(f"file {path}", "somebody else's", "ours, with the same content"))
+    changes += wait_for_nothing(host, OWNER, facts["files"], _digests(options))
     return changes, refusals
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
@@ -69,7 +70,8 @@ class DeviceRequest:
 @dataclasses.dataclass(frozen=True)
 class Request:
     """``boot`` and ``now`` say where to act; ``exclusive`` releases everything of ours that is not named. All devices
-    of a host are held by one ``method``: those of earlier runs change to it too."""
+    of a host are held by one ``method``: those of earlier runs change to it too. ``trial_first`` holds back what no
+    boot entry can switch off."""
 
     devices: tuple[DeviceRequest, ...]
     method: str = OVERRIDE
@@ -77,13 +79,15 @@ class Request:
     boot: bool = True
     now: bool = False
     exclusive: bool = False
+    trial_first: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What will be done. ``target`` is what the next boots have afterwards; ``bind`` and ``release`` change drivers
     now; ``held`` are those to be given back that are on vfio-pci through us; ``files`` of ours are there afterwards.
-    ``taken_back`` are those that an earlier run in this boot gave back for the next ones."""
+    ``taken_back`` are those that an earlier run in this boot gave back for the next ones, ``trial_first`` is
+    that of the request."""
 
     target: Target
     files: tuple[_owned.OwnedFile, ...]
@@ -94,6 +98,7 @@ class Plan:
     records: t.Mapping[str, t.Mapping[str, t.Any]]
     natives: t.Mapping[Address, str | None]
     taken_back: frozenset[Address] = frozenset()
+    trial_first: bool = False
 
     @property
     def releases_files(self) -> tuple[str, ...]:
@@ -135,18 +140,21 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
         allow = {address: wanted.allow for address, wanted in named.items()} if request.present else None
         _check_method(root, target, around, foreign, allow)
     files = target.files if request.boot else _as_they_are(root, ledger)
+    # What waits goes on waiting where the next boots are none of this run's business.
+    trial_first = request.trial_first or not request.boot
     bind = [address for address in named if request.present and request.now and not _on_vfio(root, address)]
     held = {address for address in gone if _holds_ours(root, address, ours, present.table)}
     return Plan(
         target=target,
         files=files,
-        file_changes=_preview(root, ledger, files),
+        file_changes=held_back.preview(root, ledger, OWNER, files, trial_first),
         bind=tuple(sorted(bind)),
         release=tuple(sorted(held)) if request.now else (),
         held=frozenset(held),
         records=_records(root, recorded, by_address, named if request.present else {}, target, gone),
         natives={address: record.get("native_driver") for address, record in {**earlier, **recorded}.items()},
         taken_back=frozenset(earlier),
+        trial_first=trial_first,
     )
 
 
@@ -216,10 +224,7 @@ def install_files(root: Root, ledger: Ledger, plan: Plan) -> list[str]:
         devices.clear()
         devices.update(plan.records)
         ledger.save()
-    for file in plan.files:
-        _owned.install(root, ledger, OWNER, file)
-    notes = [_owned.release(root, ledger, path).note for path in plan.releases_files]
-    return [note for note in notes if note is not None]
+    return held_back.write(root, ledger, OWNER, plan.files, plan.trial_first)
 
 
 def _kept_by_this_boot(root: Root, plan: Plan) -> dict[str, dict[str, str | None]]:
@@ -361,14 +366,9 @@ def _check_kernel(root: Root, needed: bool) -> None:
 
 def _as_they_are(root: Root, ledger: Ledger) -> tuple[_owned.OwnedFile, ...]:
     contents = {path: root.read_bytes(path) for path in _owned.owned_paths(ledger, OWNER)}
-    return tuple(_owned.OwnedFile(path, content) for path, content in contents.items() if content is not None)
-
-
-def _preview(root: Root, ledger: Ledger, files: t.Sequence[_owned.OwnedFile]) -> tuple[_owned.FileChange, ...]:
-    wanted = {file.path for file in files}
-    leaving = [path for path in _owned.owned_paths(ledger, OWNER) if path not in wanted]
-    changes = [_owned.preview(root, ledger, file) for file in files]
-    return (*changes, *(_owned.preview_release(root, ledger, path) for path in leaving))
+    lying = {path: _owned.OwnedFile(path, content) for path, content in contents.items() if content is not None}
+    waiting = {path: held.file for path, held in held_back.read_held(ledger).items() if held.owner == OWNER}
+    return tuple({**lying, **waiting}.values())
 
 
 def _records(

@@ -74,7 +74,7 @@ def _displays(devices: t.Mapping[Address, Device], allow: t.Mapping[Address, t.C
 def method_warnings(method: str) -> tuple[str, ...]:
     """What whoever chooses a method should know before it is written."""
     if method == IDS:
-        text = "method ids: modprobe.d counts in every boot. An old boot entry does not bring the old behaviour back"
+        text = "method ids: modprobe.d counts in every boot once it is written, whatever entry is chosen"
         return (f"{text}, and another card of these models is taken wherever it sits",)
     if method == DRIVERCTL:
         text = "method driverctl: each device's own driver has it first in every boot"

@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
@@ -97,7 +99,11 @@ def what_stays(root: Root, ledger: Ledger, wanted: Options) -> dict[str, str | N
             found.update({f"{directive.module}.{name}": value for name, value in directive.parameters.items()})
     # A file that was not there when the boot began did nothing in it.
     acting = [path for path in (MODULES_LOAD_PATH, RULE_PATH) if path in ours]
-    found.update(dict.fromkeys(set(acting) - set(changed_since_boot(root, acting))))
+    later = set(changed_since_boot(root, acting))
+    if not set(arguments(files(Options(vendor_reset=True)))).isdisjoint(running_arguments(root)):
+        # A boot on trial, which had the same from its command line.
+        later.discard(MODULES_LOAD_PATH)
+    found.update(dict.fromkeys(set(acting) - later))
     kept = {*(parameter.label for parameter in wanted.parameters), *(file.path for file in files(wanted))}
     return {name: value for name, value in found.items() if name not in kept}
 

@@ -39,6 +39,10 @@ filesystems=" ext4 "
 """
 
 
+# As the root of a machine, a tree is a mount point: only then can a program inside have mounts of its own.
+_ENTER = 'mount --rbind "$1" "$1" && exec chroot "$@"'
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """What a tree is made of; its hash names the tree in the cache."""
@@ -103,7 +107,7 @@ class Chroot(FakeKernel):
         self.commands.append(tuple(argv))
         started = time.monotonic()
         done = subprocess.run(
-            ["chroot", str(self.base), *argv],
+            ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(self.base), *argv],
             check=False,
             capture_output=True,
             text=True,

@@ -93,9 +93,7 @@ class Machine:
         return {str(path.relative_to(base)): (path.stat().st_mode, path.read_bytes()) for path in paths}
 
 
-@pytest.fixture(params=["debian12", "debian13"])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    chroot: Chroot = request.getfixturevalue(request.param)
+def prepared(chroot: Chroot) -> Machine:
     base = chroot.base
     shutil.copy(GRUB_PROBE, base / "usr/sbin/grub-probe")
     (base / "boot/grub").mkdir(exist_ok=True)
@@ -106,9 +104,15 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     chroot.output("grub-editenv", "/boot/grub/grubenv", "set", "saved_entry=0")
     found.boot(NORMAL, 1)
     chroot.output("update-grub")
+    return found
+
+
+@pytest.fixture(params=["debian12", "debian13"])
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    found = prepared(request.getfixturevalue(request.param))
     yield found
     found.roll_back()
-    shutil.rmtree(base / "var/lib/virtfleet-passthrough", ignore_errors=True)
+    shutil.rmtree(found.chroot.base / "var/lib/virtfleet-passthrough", ignore_errors=True)
 
 
 def test_grub_is_told_to_boot_an_entry_that_it_understands_and_only_once(machine: Machine) -> None:

@@ -85,7 +85,7 @@ def vfio_bind(chroot: Chroot, state: str) -> Result:
         "method": "auto",
         "exclusive": False,
         "allow": [],
-        "write_kernel_args": True,
+        "trial_first": False,
     }
     common["bootloader"] = "auto"
     module: t.Any = Module(False, devices=[device], state=state, **common)

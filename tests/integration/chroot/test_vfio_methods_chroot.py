@@ -20,11 +20,11 @@ from tests.integration.chroot.test_initramfs_chroot import HOOKS, NIC, Module, i
 pytestmark = pytest.mark.chroot
 
 
-def vfio_bind(chroot: Chroot, method: str, state: str = "present") -> Result:
+def vfio_bind(chroot: Chroot, method: str, state: str = "present", *, trial_first: bool = False) -> Result:
     names = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "serial")
     device: dict[str, t.Any] = {"address": NIC, "allow": [], **dict.fromkeys(names)}
     common: dict[str, t.Any] = {"timing": "boot", "exclusive": False, "allow": [], "bootloader": "auto"}
-    common["write_kernel_args"] = True
+    common["trial_first"] = trial_first
     module: t.Any = Module(False, devices=[device], state=state, method=method, **common)
     return bind(module, chroot.run, root=chroot.root, write=chroot.attribute, set_args=set_arguments)
 

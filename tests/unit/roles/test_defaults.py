@@ -124,8 +124,8 @@ def test_nothing_writes_the_default_line_before_a_boot_on_trial() -> None:
     writers = {f"virtfleet.passthrough.{name}" for name in ("vfio_bind", "vfio_options")}
     calls = [call for role in sorted(ROLES.iterdir()) if role.name != "revert" for call in calls_of(role, writers)]
     assert len(calls) == len(writers)
-    untried = "{{ not plan_result.reboot.trial.wanted }}"
-    assert [call for call in calls if call.get("write_kernel_args") != untried] == []
+    untried = "{{ plan_result.reboot.trial.wanted }}"
+    assert [call for call in calls if call.get("trial_first") != untried] == []
     conditions = load("kernel_arguments", "tasks/main.yml")[0]["when"]
     assert "not plan_result.reboot.trial.wanted" in conditions
 

@@ -34,6 +34,8 @@ NEW = dataclasses.replace(
     drivers={**OLD.drivers, NIC: "vfio-pci"},
     groups=9,
     boot_id="two",
+    files=(evidence.OPTIONS_FILE,),
+    options=("Y", "insmod", "kvm.ko", "ignore_msrs=1"),
 )
 WANTED = ("intel_iommu=on", "panic=5")
 SAID = """\
@@ -68,6 +70,8 @@ def test_back_on_the_old_entry_also_with_what_an_armed_trial_adds_there() -> Non
         {"drivers": {**OLD.drivers, NIC: "vfio-pci"}},
         {"groups": 3},
         {"watchdogs": ("active",)},
+        {"files": NEW.files},
+        {"options": ("insmod", "kvm.ko", "ignore_msrs=1")},
     ],
 )
 def test_anything_else_is_not_the_old_entry(change: dict[str, Any]) -> None:
@@ -92,6 +96,9 @@ def test_each_device_that_was_given_away_has_to_be_held() -> None:
         {"drivers": OLD.drivers},
         {"groups": 0},
         {"watchdogs": ("inactive", "active")},
+        {"files": ()},
+        {"files": (*NEW.files, "/etc/modules-load.d/virtfleet-x.conf")},
+        {"options": NEW.options[1:]},
     ],
 )
 def test_a_committed_boot_has_what_was_asked_for_and_nothing_of_a_trial(change: dict[str, Any]) -> None:

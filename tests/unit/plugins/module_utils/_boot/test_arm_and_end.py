@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import deadline
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import NAME
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
@@ -30,6 +32,7 @@ from tests.unit.plugins.module_utils._boot.trial_host import KERNELS, NEW_IMAGE,
 from tests.unit.plugins.module_utils._cmdline.grub_host import NORMAL
 
 FIRST, SECOND = KERNELS
+OPTIONS = _owned.OwnedFile("/etc/modprobe.d/virtfleet-vfio-options.conf", b"options kvm ignore_msrs=1\n")
 
 
 # What differs from boot to boot.
@@ -414,12 +417,17 @@ def test_a_power_cut_at_any_write_of_a_commit_leaves_the_old_or_the_new(tmp_path
     while not finished:
         host = _fresh(tmp_path, number)
         request = host.request(images={FIRST: host.stage("var/tmp/new.img")})
+        host.hold_back(OPTIONS)
         host.arm(request)
         host.boot()
         finished = _cut(number, host.commit)
         if reboots:
             entry = host.boot()
             assert "virtfleet_passthrough.trial" not in " ".join(entry.args)
+            # Nothing new becomes the default without the files that were tried with it.
+            in_place = host.root.read_bytes(OPTIONS.path) == OPTIONS.content
+            assert in_place or (host.image() == OLD_IMAGE and "intel_iommu=on" not in entry.args), number
+            host.hold_back(OPTIONS)
             if host.state != "none":
                 host.arm(request)
                 host.boot()
@@ -430,7 +438,11 @@ def test_a_power_cut_at_any_write_of_a_commit_leaves_the_old_or_the_new(tmp_path
         assert host.lines() == [f"{NORMAL} panic=15 intel_iommu=on"] * 2
         assert host.image() == NEW_IMAGE
         assert not list((host.base / "boot").glob("*virtfleet*"))
-        assert not Ledger.read(host.root).section("trial")
+        ledger = Ledger.read(host.root)
+        assert not ledger.section("trial")
+        assert not read_held(ledger)
+        assert host.root.read_bytes(OPTIONS.path) == OPTIONS.content
+        assert _owned.owned_paths(ledger, "vfio_options") == [OPTIONS.path]
         number += 1
     assert number > 10
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Armed, Request, arm
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.bmc_script import SCRIPT_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import Committed, commit, roll_back
@@ -27,6 +28,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.gru
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
 from tests.unit.plugins.module_utils._cmdline.grub_host import ENTRY, GrubHost
 
 HEADER = """\
@@ -158,6 +160,11 @@ class TrialHost(GrubHost):
     def arm(self, request: Request | None = None, *, check_mode: bool = False) -> Armed:
         with locked(self.root, check_mode) as ledger:
             return arm(self.root, self.run, ledger, request or self.request(), check_mode)
+
+    def hold_back(self, *files: OwnedFile, trial_first: bool = True) -> None:
+        """What the module ``vfio_options`` does with its files."""
+        with locked(self.root) as ledger:
+            held_back.write(self.root, ledger, "vfio_options", files, trial_first)
 
     def commit(self, *, check_mode: bool = False) -> Committed:
         with locked(self.root, check_mode) as ledger:

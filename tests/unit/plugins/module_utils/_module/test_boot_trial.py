@@ -11,10 +11,12 @@ import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_files import SCRIPT_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import install_early_files
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.boot_trial import try_boot
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile
 from ansible_collections.virtfleet.passthrough.plugins.modules import boot_trial
 from tests.unit.plugins.module_utils._boot.trial_host import ARGS, TrialHost
 
@@ -73,6 +75,31 @@ def test_a_failed_trial_is_told_once_and_taken_away(host: TrialHost) -> None:
     gone = _do(host, "absent")
     assert (gone.changed, gone.data["state"]) == (True, "none")
     assert not _do(host, "absent").changed
+
+
+def test_what_was_held_back_comes_with_the_commit_and_goes_with_absent(host: TrialHost) -> None:
+    before = host.snapshot()
+    options = OwnedFile("/etc/modprobe.d/virtfleet-vfio-options.conf", b"options kvm ignore_msrs=1\n")
+    host.hold_back(options)
+    # A trial that failed leaves it to the next one.
+    assert not _do(host, "rolled_back").changed
+    foretold = _do(host, "absent", check_mode=True)
+    assert read_held(Ledger.read(host.root))
+    assert (_do(host, "absent").changed, foretold.changed) == (True, True)
+    assert host.snapshot() == before
+    assert not _do(host, "absent").changed
+
+    host.hold_back(options)
+    _do(host, "armed", owners={"iommu": ARGS})
+    host.boot()
+    predicted = _do(host, "committed", check_mode=True)
+    assert not host.root.exists(options.path)
+    done = _do(host, "committed")
+    assert done == predicted
+    assert [entry["after"] for entry in done.diff if entry["after_header"] == options.path] == [
+        options.content.decode()
+    ]
+    assert host.root.read_bytes(options.path) == options.content
 
 
 def test_an_owner_without_a_list_is_refused(host: TrialHost) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -19,7 +20,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_bind import SetArguments, bind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
@@ -96,7 +97,7 @@ def call(
     entries = [{**empty, **({"address": one} if isinstance(one, str) else one)} for one in devices]
     defaults = {"state": "present", "timing": "boot", "method": "auto", "exclusive": False, "allow": []}
     defaults["bootloader"] = "auto"
-    defaults["write_kernel_args"] = True
+    defaults["trial_first"] = False
     module: t.Any = Module({"devices": entries, **defaults, **params}, check)
     return bind(module, kernel.run, root=kernel.root, write=kernel.attribute, set_args=set_args)
 
@@ -759,14 +760,14 @@ def test_another_driver_of_a_similar_name_is_no_variant(kernel: FakeKernel) -> N
 
 def test_the_command_line_can_be_left_to_a_boot_on_trial(kernel: FakeKernel) -> None:
     call(kernel, FIRST)
-    result = call(kernel, FIRST, TWIN, write_kernel_args=False)
+    result = call(kernel, FIRST, TWIN, trial_first=True)
     assert result.changed
     assert result.data["kernel_args"] == ["virtfleet_passthrough.generation=2"]
     assert table(kernel).startswith("generation 2\n")
     # The default entry goes on with what it was made for.
     ledger = Ledger.read(kernel.root)
     assert ledger.section("kernel_args") == {"vfio": ["virtfleet_passthrough.generation=1"]}
-    assert not call(kernel, FIRST, TWIN, write_kernel_args=False).changed
+    assert not call(kernel, FIRST, TWIN, trial_first=True).changed
     assert call(kernel, FIRST, TWIN).changed
 
 
@@ -776,15 +777,15 @@ def test_a_line_that_is_left_to_others_is_checked_all_the_same(kernel: FakeKerne
 
     before = snapshot(kernel)
     with pytest.raises(RefusedError, match="too long"):
-        call(kernel, FIRST, set_args=refuse, write_kernel_args=False)
+        call(kernel, FIRST, set_args=refuse, trial_first=True)
     assert snapshot(kernel) == before
 
 
 def test_the_devices_of_the_default_entry_stay_in_the_table_through_every_trial(kernel: FakeKernel) -> None:
     call(kernel, FIRST)
-    call(kernel, TWIN, exclusive=True, write_kernel_args=False)
+    call(kernel, TWIN, exclusive=True, trial_first=True)
     # That trial was not kept, and the next one wants something else.
-    call(kernel, FIRST, TWIN, exclusive=True, write_kernel_args=False)
+    call(kernel, FIRST, TWIN, exclusive=True, trial_first=True)
     written = Table.parse(table(kernel))
     assert (written.generation, len(written.entries)) == (3, 2)
     assert written.earlier == Table(1, {Address.parse(FIRST): written.entries[Address.parse(FIRST)]})
@@ -800,7 +801,7 @@ def test_a_list_that_was_tried_and_not_kept_is_taken_back_without_a_reboot(kerne
     first = table(kernel)
     kernel.boot("root=/dev/vda1 virtfleet_passthrough.generation=1")
     call(kernel, FIRST, timing="now")
-    call(kernel, FIRST, TWIN, exclusive=True, write_kernel_args=False)
+    call(kernel, FIRST, TWIN, exclusive=True, trial_first=True)
     result = call(kernel, FIRST, exclusive=True)
     assert result.changed
     assert table(kernel) == first
@@ -811,3 +812,102 @@ def test_a_list_that_was_tried_and_not_kept_is_taken_back_without_a_reboot(kerne
     # The number that was tried is not given to another list.
     call(kernel, TWIN, exclusive=True)
     assert table(kernel).startswith("generation 3\n")
+
+
+def waiting(kernel: FakeKernel) -> set[str]:
+    return set(held_back.read_held(Ledger.read(kernel.root)))
+
+
+def settings(verdict: Verdict) -> list[str]:
+    return [change.setting for change in verdict.changes]
+
+
+def kept(kernel: FakeKernel) -> None:
+    """The end of a trial, whose image has bound the device."""
+    with locked(kernel.root) as ledger:
+        held_back.keep(kernel.root, ledger, list(held_back.read_held(ledger)))
+
+
+def test_ids_wait_for_the_end_of_a_trial_and_all_else_is_there(models: FakeKernel) -> None:
+    before = snapshot(models)
+    foretold = call(models, FIRST, method="ids", trial_first=True, check=True)
+    assert snapshot(models) == before
+    result = call(models, FIRST, method="ids", trial_first=True)
+    assert (result.changed, result.diff) == (True, foretold.diff)
+    assert (owned(models), waiting(models)) == ({HOOK_PATH, INIT_TOP_PATH}, {MODPROBE_PATH})
+    assert not models.root.exists(MODPROBE_PATH)
+    assert result.data["initramfs_stale"]
+    assert not call(models, FIRST, method="ids", trial_first=True).changed
+    # The other methods ask for the generation, or cannot wait.
+    assert call(models, FIRST, method="override", trial_first=True).changed
+    assert (owned(models), waiting(models)) == (FILES["override"], set())
+    call(models, FIRST, method="driverctl", trial_first=True)
+    assert (owned(models), waiting(models)) == (FILES["driverctl"], set())
+
+
+def test_ids_that_wait_are_drift_until_they_are_kept(models: FakeKernel) -> None:
+    first = judged(models, FIRST, method="ids")
+    assert (first.status, first.reboot_required, first.outlasts) == ("drift", True, ())
+    call(models, FIRST, method="ids", trial_first=True)
+    again = judged(models, FIRST, method="ids")
+    assert settings(again) == [f"file {MODPROBE_PATH}"]
+    # Or the next run would order no reboot, and so no trial.
+    assert (again.status, again.reboot_required, again.outlasts) == ("drift", True, ())
+    kept(models)
+    assert not judged(models, FIRST, method="ids").changes
+    assert not call(models, FIRST, method="ids").changed
+
+
+def test_one_more_device_waits_and_one_less_cannot(models: FakeKernel) -> None:
+    call(models, FIRST, method="ids")
+    assert judged(models, FIRST, TWIN, method="ids").outlasts == ()
+    call(models, FIRST, TWIN, method="ids", trial_first=True)
+    assert waiting(models) == {MODPROBE_PATH}
+    assert "ids=8086:10d3\n" in (models.root.read_text(MODPROBE_PATH) or "")
+    assert judged(models, FIRST, TWIN, method="ids").reboot_required
+    # Back to what is there: nothing waits, and nothing was written.
+    verdict = judged(models, FIRST, method="ids")
+    assert f"file {MODPROBE_PATH}" in settings(verdict)
+    call(models, FIRST, method="ids", exclusive=True, trial_first=True)
+    assert waiting(models) == set()
+    assert judged(models, FIRST, method="ids").status == "pending_reboot"
+
+    call(models, FIRST, TWIN, method="ids")
+    assert judged(models, TWIN, method="ids").outlasts == (MODPROBE_PATH,)
+    call(models, TWIN, method="ids", exclusive=True, trial_first=True)
+    assert (waiting(models), "ids=8086:1533" in (models.root.read_text(MODPROBE_PATH) or "")) == (set(), True)
+    assert judged(models, method="ids").outlasts == (MODPROBE_PATH,)
+    assert judged(models, TWIN, method="driverctl").outlasts == (f"/etc/driverctl.d/pci-{TWIN}", MODPROBE_PATH)
+
+
+@pytest.mark.parametrize("trial_first", [False, True])
+def test_devices_that_nobody_wants_any_more_wait_for_nothing(models: FakeKernel, trial_first: bool) -> None:
+    before = snapshot(models)
+    call(models, FIRST, method="ids", trial_first=True)
+    verdict = judged(models, method="ids")
+    assert {f"release {FIRST}", f"file {MODPROBE_PATH}"} <= set(settings(verdict))
+    call(models, exclusive=True, method="ids", trial_first=trial_first)
+    assert snapshot(models) == before
+
+
+def test_without_a_trial_what_waited_is_written(models: FakeKernel) -> None:
+    call(models, FIRST, method="ids", trial_first=True)
+    foretold = call(models, FIRST, method="ids", check=True)
+    result = call(models, FIRST, method="ids")
+    assert (result.changed, result.diff) == (foretold.changed, foretold.diff) == (True, result.diff)
+    assert (owned(models), waiting(models)) == (FILES["ids"], set())
+
+
+def test_what_waits_for_a_boot_is_none_of_the_running_systems_business(models: FakeKernel) -> None:
+    call(models, FIRST, method="ids", trial_first=True)
+    call(models, TWIN, timing="now")
+    assert waiting(models) == {MODPROBE_PATH}
+    assert not models.root.exists(MODPROBE_PATH)
+
+
+def test_a_file_of_somebody_else_is_refused_before_ids_wait(models: FakeKernel) -> None:
+    models.write(MODPROBE_PATH, "options vfio-pci nointxmask=1\n")
+    before = snapshot(models)
+    with pytest.raises(RefusedError, match="was not written by"):
+        call(models, FIRST, method="ids", trial_first=True)
+    assert snapshot(models) == before

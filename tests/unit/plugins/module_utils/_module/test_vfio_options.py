@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
     InputError,
     RefusedError,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.vfio_options import change
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     MODPROBE_PATH,
+    MODULES_LOAD_PATH,
     RULE_PATH,
     SCRIPT_PATH,
     XORG_PATH,
@@ -34,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "resize_now": False,
     "xorg_host_gpu": None,
     "bootloader": "auto",
-    "write_kernel_args": True,
+    "trial_first": False,
 }
 BAR: dict[str, Any] = {"resizable_bars": [{"address": GPU, "bar": 0, "size": "16G"}]}
 
@@ -189,3 +191,58 @@ def test_what_no_boot_began_with_is_taken_back_at_once(kernel: FakeKernel) -> No
     kernel.write("/proc/stat", "cpu 1\nbtime 1\n")
     run(kernel, **BAR)
     assert not run(kernel, state="absent").data["reboot_required"]
+
+
+def waiting(kernel: FakeKernel) -> list[str]:
+    return list(held_back.read_held(Ledger.read(kernel.root)))
+
+
+def with_vendor_reset(kernel: FakeKernel) -> None:
+    kernel.write("/lib/modules/6.12.0-test/modules.dep", "extra/vendor-reset.ko:\nkernel/vfio-pci.ko:\n")
+    kernel.write("/boot/vmlinuz-6.12.0-test", "")
+
+
+def test_what_no_entry_can_switch_off_waits_for_the_end_of_a_trial(kernel: FakeKernel) -> None:
+    with_vendor_reset(kernel)
+    before = tree(kernel)
+    wanted: dict[str, Any] = {"disable_vga": True, "vendor_reset": True, **BAR, "trial_first": True}
+    foretold = run(kernel, check_mode=True, **wanted)
+    assert tree(kernel) == before
+    done = run(kernel, **wanted)
+    assert (done.changed, done.diff, done.data) == (True, foretold.diff, foretold.data)
+    assert waiting(kernel) == [MODPROBE_PATH, MODULES_LOAD_PATH]
+    assert [kernel.root.exists(path) for path in (MODPROBE_PATH, MODULES_LOAD_PATH)] == [False, False]
+    # The rule for BARs asks for the generation.
+    assert kernel.root.exists(RULE_PATH)
+    again = run(kernel, **wanted)
+    assert (again.changed, again.diff) == (False, ())
+    off = run(kernel, **{**wanted, "trial_first": False})
+    assert off.changed
+    assert waiting(kernel) == []
+    assert kernel.root.exists(MODULES_LOAD_PATH)
+
+
+def test_options_that_are_dropped_wait_no_more(kernel: FakeKernel) -> None:
+    before = tree(kernel)
+    run(kernel, disable_vga=True, trial_first=True)
+    foretold = run(kernel, check_mode=True, trial_first=True)
+    dropped = run(kernel, trial_first=True)
+    assert (dropped.changed, dropped.diff) == (foretold.changed, foretold.diff) == (True, dropped.diff)
+    run(kernel, disable_vga=True, trial_first=True)
+    assert run(kernel, state="absent").changed
+    assert tree(kernel) == before
+    assert not (kernel.base / LEDGER_PATH.lstrip("/")).exists()
+    assert not run(kernel, state="absent").changed
+
+
+def test_what_the_boot_on_trial_had_from_its_line_is_taken_back_with_a_reboot(kernel: FakeKernel) -> None:
+    """The file came with the commit, and is newer than the boot that acts as if it had always been there."""
+    with_vendor_reset(kernel)
+    kernel.write("/proc/stat", "cpu 1\nbtime 1\n")
+    kernel.write("/sys/module/vendor_reset/initstate", "live\n")
+    run(kernel, vendor_reset=True, trial_first=True)
+    kernel.boot("ro virtfleet_passthrough.trial=a modules_load=vendor_reset virtfleet_passthrough.trial=a")
+    with locked(kernel.root) as ledger:
+        held_back.keep(kernel.root, ledger, [MODULES_LOAD_PATH])
+    assert not run(kernel, vendor_reset=True).data["reboot_required"]
+    assert run(kernel, state="absent").data["reboot_required"]

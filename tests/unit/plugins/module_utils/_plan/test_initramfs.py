@@ -61,9 +61,15 @@ def judged(
     generator: str | None = GENERATOR,
     wanted: t.Mapping[str, t.Any] | None = None,
     facts: t.Mapping[str, t.Any] | None = None,
+    ledger: t.Mapping[str, t.Any] | None = None,
 ) -> Verdict:
-    vfio = {"managed": managed, "table": None if table is None else str(table), "generators": [GENERATOR]}
-    vfio.update(method=None, vfio_pci="module")
+    vfio: dict[str, t.Any] = {
+        "managed": managed,
+        "table": None if table is None else str(table),
+        "generators": [GENERATOR],
+    }
+    written = () if table is None else boot_files(table, [GENERATOR])
+    vfio.update(method=None, vfio_pci="module", files={file.path: digest(file.content) for file in written})
     state = HostState(
         kernel_release="6.1",
         cpu_vendor="GenuineIntel",
@@ -72,7 +78,14 @@ def judged(
         iommu={"enabled": True},
         boot={"running": []},
         dependencies=(),
-        ledger=Ledger.from_json({"schema": 1, "generation": 0 if table is None else table.generation}),
+        ledger=Ledger.from_json(
+            {
+                "schema": 1,
+                "generation": 0 if table is None else table.generation,
+                "files": {file.path: {"owner": "vfio"} for file in written},
+                **(ledger or {}),
+            }
+        ),
         facts={
             "vfio": vfio,
             "vfio_options": {"managed": False, "files": {}},
@@ -137,6 +150,14 @@ def test_without_anything_wanted_or_known_there_is_nothing_to_do() -> None:
 
 def test_unmanaged_devices_keep_the_images_that_they_have() -> None:
     assert judged(image("a", held(TABLE)), chosen=[], managed=False).status == IN_SYNC
+
+
+def test_what_waits_of_unmanaged_devices_is_in_no_image_yet() -> None:
+    record = {"identity": NIC.identity.to_json(), "boot": {"method": "ids", "boot_id": "a"}}
+    devices = {"devices": {str(NIC.address): record}}
+    verdict = judged(image("a", None), table=None, chosen=[], managed=False, ledger=devices)
+    assert verdict.status == IN_SYNC
+    assert verdict.apply["planned_files"] == {}
 
 
 def test_a_missing_module_in_the_image() -> None:

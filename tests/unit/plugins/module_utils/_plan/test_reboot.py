@@ -136,13 +136,9 @@ def test_what_a_trial_does_not_cover_is_said_before_it_is_made() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "words"),
     [
-        ({"vfio": replace(ARGUMENTS, apply={"kernel_args": ["a"], "method": "ids"})}, "vfio_method: ids"),
-        ({"vfio": replace(ARGUMENTS, apply={"kernel_args": ["a"], "method": "override"})}, None),
-        (
-            {"iommu": ARGUMENTS, "vfio_options": Verdict(changes=(Change("file /etc/modprobe.d/x.conf", None, "y"),))},
-            "options in /etc/modprobe.d",
-        ),
-        ({"iommu": ARGUMENTS, "vfio_options": Verdict(changes=(Change("file /etc/X11/x.conf", None, "y"),))}, None),
+        ({"vfio": replace(ARGUMENTS, outlasts=("/etc/driverctl.d/x",))}, "/etc/driverctl.d/x counts"),
+        ({"vfio": ARGUMENTS}, None),
+        ({"iommu": ARGUMENTS, "vfio_options": Verdict(outlasts=("/etc/modprobe.d/x.conf",))}, "/etc/modprobe.d/x.conf"),
     ],
 )
 def test_what_an_old_entry_would_not_undo_is_said(verdicts: dict[str, Verdict], words: str | None) -> None:

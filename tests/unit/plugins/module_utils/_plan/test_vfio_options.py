@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.option
     RULE_PATH,
     SCRIPT_PATH,
     XORG_PATH,
+    Options,
+    files,
 )
 from tests.unit.plugins.planned_host import IOMMU_ON, host_with
 
@@ -93,7 +96,7 @@ def host(
 def after_writing(wanted: Mapping[str, Any], selected: Mapping[str, tuple[Device, ...]], **changes: Any) -> HostState:
     """A host on which everything wanted was written."""
     present = target_files(host(wanted=wanted, **changes), selected)
-    records = {path: {"owner": "vfio_options", "written": sha256} for path, sha256 in present.items()}
+    records = {path: {"owner": "vfio_options", "written": sha256, "content": ""} for path, sha256 in present.items()}
     files = {**dict.fromkeys(PATHS), **present}
     return host(ledger={"files": records}, files=files, wanted=wanted, **changes)
 
@@ -417,3 +420,55 @@ def test_what_is_wanted_again_waits_for_nothing() -> None:
     wanted = {"ignore_msrs": True}
     state = with_values(after_writing(wanted, {}, taken_back={"kvm.ignore_msrs": "1"}), {"kvm.ignore_msrs": "Y"})
     assert judged(wanted, state).status == IN_SYNC
+
+
+def options_file(*switches: str) -> tuple[str, str]:
+    """Its content as the ledger keeps it, and its digest."""
+    (file,) = files(Options(switches=switches))
+    return base64.b64encode(file.content).decode(), digest(file.content)
+
+
+def written(*switches: str) -> dict[str, Any]:
+    """The facts and the ledger of a host on which these were written."""
+    content, sha256 = options_file(*switches)
+    record = {"owner": "vfio_options", "written": sha256, "content": content}
+    return {"files": {**dict.fromkeys(PATHS), MODPROBE_PATH: sha256}, "ledger": {"files": {MODPROBE_PATH: record}}}
+
+
+def held_back(*switches: str) -> dict[str, Any]:
+    content, _sha256 = options_file(*switches)
+    return {"held_back": {MODPROBE_PATH: {"owner": "vfio_options", "content": content, "mode": 0o644}}}
+
+
+def test_what_waits_for_a_trial_is_drift_as_if_nothing_had_been_written() -> None:
+    first = judged({"disable_vga": True}, host())
+    again = judged({"disable_vga": True}, host(ledger=held_back("disable_vga")))
+    assert (again.changes, again.outlasts) == (first.changes, ())
+
+
+def test_what_waits_and_is_not_wanted_any_more_goes() -> None:
+    verdict = judged({}, host(ledger=held_back("disable_vga")))
+    (change,) = verdict.changes
+    assert change.setting == f"file {MODPROBE_PATH}"
+    assert (change.before, change.after) == ("what waits for a boot on trial", None)
+    assert not verdict.reboot_required
+    # What is there is right, and more of it waits.
+    there = written("disable_vga")
+    there["ledger"].update(held_back("disable_vga", "ignore_msrs"))
+    (change,) = judged({"disable_vga": True}, host(**there)).changes
+    assert (change.before, change.after) == ("what waits for a boot on trial", "as it is")
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "outlasts"),
+    [
+        ([], ["disable_vga"], False),
+        (["disable_vga"], ["disable_vga", "ignore_msrs"], False),
+        (["disable_vga", "ignore_msrs"], ["ignore_msrs"], True),
+        (["disable_vga"], [], True),
+        (["disable_vga"], ["disable_vga"], False),
+    ],
+)
+def test_only_what_takes_an_option_away_counts_at_once(present: list[str], wanted: list[str], outlasts: bool) -> None:
+    verdict = judged(dict.fromkeys(wanted, True), host(**(written(*present) if present else {})))
+    assert verdict.outlasts == ((MODPROBE_PATH,) if outlasts else ())
