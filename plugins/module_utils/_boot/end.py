@@ -144,11 +144,18 @@ def take_away(root: Root, run: Runner, ledger: Ledger, loader: TrialLoader, reco
     loader.clear_one_shot(run)
     _release_entry(root, ledger)
     present = ledger.section("kernel_args").get(PANIC_OWNER, [])
-    if record.panic_added and present == record.owners[PANIC_OWNER]:
+    if record.panic_added and present == record.owners[PANIC_OWNER] and not _has_its_line(ledger, record):
         left = [argument for argument in present if argument != f"{PANIC}={record.panic}"]
         set_owners(root, run, ledger, {PANIC_OWNER: left}, False)
     loader.sync()
     _finish(root, run, ledger, record)
+
+
+def _has_its_line(ledger: Ledger, record: Record) -> bool:
+    """Whether a commit was cut off after it had written the line: then that stays, all of it."""
+    written = ledger.section("kernel_args")
+    others = {owner: list(args) for owner, args in record.owners.items() if owner != PANIC_OWNER}
+    return record.step == records.COMMITTING and all(written.get(owner) == args for owner, args in others.items())
 
 
 def _release_entry(root: Root, ledger: Ledger) -> None:

@@ -465,3 +465,21 @@ def test_a_power_cut_at_any_write_of_a_commit_leaves_no_copy_for_good(tmp_path: 
         assert not list((host.base / "boot").glob("*virtfleet*")), number
         number += 1
     assert number > 10
+
+
+def test_a_commit_that_was_cut_off_at_its_very_end_keeps_what_it_has_written(tmp_path: Path) -> None:
+    """The next run finds everything as wanted, and only clears the trial away."""
+    number, finished, ends = 0, False, []
+    while not finished:
+        host = _fresh(tmp_path, number)
+        host.arm()
+        host.boot()
+        finished = _cut(number, host.commit)
+        host.boot()
+        committed = "intel_iommu=on" in _default_line(host)
+        if committed and host.state == "interrupted":
+            host.roll_back()
+            ends.append(_default_line(host))
+        number += 1
+    assert ends
+    assert set(ends) == {f"{NORMAL} panic=15 intel_iommu=on"}
