@@ -67,6 +67,8 @@ def stop(root: Root, run: Runner) -> None:
     if root.exists(_SYSTEMD):
         with open(root.path(_ENDED), "wb"):
             pass
+    # Gone already where a commit was cut off at its end, and then systemd knows none that it could stop.
+    if root.exists(_SYSTEMD) and root.exists(TIMER_PATH):
         run_checked(run, ["systemctl", "stop", f"{_NAME}.timer"], "Stopping the deadline of the trial")
 
 

@@ -23,6 +23,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import PassthroughError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.interface import installed_kernels
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.record import image_stamp, recall
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest
@@ -32,7 +33,8 @@ def read_trial(root: Root, run: Runner, ledger: Ledger, deadline: int | None) ->
     """``state``, ``stale`` and ``last_words`` as ``boot_trial`` returns them; where a trial is to be made, with
     ``deadline`` seconds, also ``obstacle`` (why none is possible, ``None`` if it is), ``not_covered``,
     ``early_watchdog`` (which image starts the hardware watchdog, one of the words in ``early_files.py``) and, where
-    one is possible, ``base``: ``kernel``, ``initrd`` and ``directory`` of what it is made from.
+    one is possible, ``base``: ``kernel``, ``initrd`` and ``directory`` of what it is made from, and the kernels
+    ``without_entry``, whose images would never boot.
 
     A host without a trial that is not about to have one is not looked at: it costs nothing.
     """
@@ -61,6 +63,7 @@ def _possibility(root: Root, run: Runner, ledger: Ledger, status: Status, deadli
     try:
         loader, base = require_possible(run, status)
         choice = watchdog.choose(root, watchdog.AUTO, deadline)
+        without_entry = [kernel for kernel in installed_kernels(root) if not loader.images_of(kernel)]
     except PassthroughError as exc:
         return {"obstacle": str(exc), "not_covered": [], "early_watchdog": early_files.NO_IMAGE}
     by_bmc = bmc_watchdog.seconds_for(root, deadline) is not None
@@ -71,7 +74,12 @@ def _possibility(root: Root, run: Runner, ledger: Ledger, status: Status, deadli
         "obstacle": None,
         "not_covered": [*early, *loader.not_covered],
         "early_watchdog": started_by,
-        "base": {"kernel": base.entry.kernel, "initrd": base.initrd, "directory": base.directory},
+        "base": {
+            "kernel": base.entry.kernel,
+            "initrd": base.initrd,
+            "directory": base.directory,
+            "without_entry": without_entry,
+        },
     }
 
 

@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to the collection: names and behaviour change without notice.
 
-"""Whether the images that are to be built fit on the disks, in place or for a boot on trial. Pure.
+"""Whether the images that are to be built find their places, at once or after a boot on trial. Pure.
 
 An estimate from the sizes of the present images. The writers ask again with what is free then.
 """
@@ -66,9 +66,34 @@ def _shortages(
     room = trial.get("room")
     if room is None:
         return []
-    found = _of_a_trial(room, trial["base"], facts, verdict.apply["planned_files"])
+    tried = _tried(room, facts, verdict.apply["planned_files"])
+    found = _of_a_trial(room, trial["base"], facts, verdict.apply["planned_files"], tried) if tried else ()
     instead = "" if in_place else ", or set boot_trial_mode: off, which needs less and boots without a trial"
-    return [f"{reason}: make room there, for instance by removing old kernels{instead}" for reason in found]
+    return [
+        *(_nowhere(kernel) for kernel in trial["base"]["without_entry"] if kernel in tried),
+        *(f"{reason}: make room there, for instance by removing old kernels{instead}" for reason in found),
+    ]
+
+
+def _nowhere(kernel: str) -> str:
+    return (
+        f"kernel {kernel} has no boot entry with an initramfs, so its new image would have no place once a boot on "
+        "trial is kept: make its entry (update-grub, kernel-install add), or remove that kernel, or set "
+        "boot_trial_mode: off"
+    )
+
+
+def _tried(room: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any], files: t.Mapping[str, str]) -> Images:
+    """The kernels that get new images for a trial, with all their present ones."""
+    images: dict[str, list[t.Mapping[str, t.Any]]] = {}
+    for image in facts["images"]:
+        images.setdefault(image["kernel"], []).append(image)
+    wanted = {**room["early_files"], **files}
+    return {
+        kernel: found
+        for kernel, found in images.items()
+        if any(image_shortfalls(image, facts["generator"], wanted) for image in found)
+    }
 
 
 def _of_a_trial(
@@ -76,18 +101,9 @@ def _of_a_trial(
     base: t.Mapping[str, t.Any],
     facts: t.Mapping[str, t.Any],
     files: t.Mapping[str, str],
+    tried: Images,
 ) -> t.Iterator[str]:
     wanted = {**room["early_files"], **files}
-    images: dict[str, list[t.Mapping[str, t.Any]]] = {}
-    for image in facts["images"]:
-        images.setdefault(image["kernel"], []).append(image)
-    tried = {
-        kernel: found
-        for kernel, found in images.items()
-        if any(image_shortfalls(image, facts["generator"], wanted) for image in found)
-    }
-    if not tried:
-        return
     ready = {
         kernel: room["staged"][kernel]["size"]
         for kernel, found in tried.items()

@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, deadline
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, deadline, end
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 from tests.unit.plugins.module_utils._boot.trial_host import TrialHost
 
 
@@ -29,6 +31,9 @@ class Systemd:
         if argv[0] != "systemctl":
             return self.host.run(argv, cwd)
         self.asked.append((argv[1], self.begins("timer") or self.begins("service")))
+        loaded = (self.host.base / deadline.TIMER_PATH.lstrip("/")).exists()
+        if argv[1] == "stop" and not loaded:
+            return CommandResult(tuple(argv), 5, "", "Unit virtfleet-passthrough-trial.timer not loaded.")
         return CommandResult(tuple(argv), 0, "", "")
 
     def begins(self, kind: str) -> bool:
@@ -73,6 +78,26 @@ def _unless_systemctl(host: TrialHost, systemd: Systemd) -> object:
         return systemd(argv, cwd) if argv[0] == "systemctl" else others(argv, cwd)
 
     return run
+
+
+def test_a_commit_that_was_cut_off_when_its_units_were_gone_is_finished(
+    host: TrialHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = Systemd(host)
+    monkeypatch.setattr(host, "run", _unless_systemctl(host, systemd))
+    host.arm()
+    host.boot()
+
+    def full(_ledger: Ledger) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(end, "forget_record", full)
+        with pytest.raises(OSError, match="No space left"):
+            host.commit()
+    assert host.state == "trying"
+    host.commit()
+    assert host.state == "committed"
 
 
 def test_a_commit_that_is_refused_lets_the_countdown_run(host: TrialHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,15 @@ def test_why_none_is_possible(host: TrialHost, change: Any, reason: str) -> None
     assert reason in obstacle
 
 
+def test_kernels_that_no_entry_boots_are_named(host: TrialHost) -> None:
+    """Their images would be built for the trial, and arming it would not know where they belong."""
+    for kernel in ("6.12", "6.1", "5.10"):
+        (host.base / "lib/modules" / kernel).mkdir(parents=True)
+    assert read(host, 600)["base"]["without_entry"] == []
+    (host.base / "boot/vmlinuz-5.10").write_bytes(b"kernel")
+    assert read(host, 600)["base"]["without_entry"] == ["5.10"]
+
+
 def test_an_unknown_loader_is_an_obstacle_too(host: TrialHost) -> None:
     host.configuration.unlink()
     assert read(host, 600)["obstacle"]

@@ -35,7 +35,8 @@ def read(host: TrialHost) -> dict[str, Any]:
     images = [{"kernel": kernel, "path": f"/boot/initrd.img-{kernel}"} for kernel in KERNELS]
     ledger = Ledger.read(host.root)
     base = read_trial(host.root, host.run, ledger, 600)["base"]
-    assert base == {"kernel": FIRST, "initrd": f"/boot/initrd.img-{FIRST}", "directory": "/boot"}
+    image = f"/boot/initrd.img-{FIRST}"
+    assert base == {"kernel": FIRST, "initrd": image, "directory": "/boot", "without_entry": []}
     return read_room(host.root, ledger, base, {"generator": "initramfs-tools", "images": images})
 
 

@@ -238,7 +238,7 @@ def test_images_for_which_there_is_no_room_are_refused_as_they_would_be_built(
     trial = {
         "state": "none",
         "obstacle": None,
-        "base": {"kernel": "a", "initrd": "/boot/initrd.img-a", "directory": "/boot"},
+        "base": {"kernel": "a", "initrd": "/boot/initrd.img-a", "directory": "/boot", "without_entry": []},
         "room": {
             "directories": {"/boot": "8:2"},
             "file_systems": {"8:2": {"point": "/boot", "free": free << 20}},

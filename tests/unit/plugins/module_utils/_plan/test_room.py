@@ -48,6 +48,7 @@ def refused(
     apart: dict[str, str] | None = None,
     verdict: Verdict | None = None,
     base: str = "/boot/initrd.img-a",
+    without_entry: tuple[str, ...] = (),
     **room: Any,
 ) -> list[str]:
     """``free`` MiB by file system, those that are not named have plenty."""
@@ -64,7 +65,12 @@ def refused(
         "free": {directory: free[name] * MIB for directory, name in names.items()},
     }
     trial = {
-        "base": {"kernel": "a", "initrd": base, "directory": base.rpartition("/")[0]},
+        "base": {
+            "kernel": "a",
+            "initrd": base,
+            "directory": base.rpartition("/")[0],
+            "without_entry": list(without_entry),
+        },
         "room": {
             "directories": names,
             "file_systems": {name: {"point": f"/{name}", "free": size * MIB} for name, size in free.items()},
@@ -150,6 +156,15 @@ def test_images_that_have_all_but_the_watchdog_are_built_for_a_trial() -> None:
     images = image("a", content=RIGHT), image("b")
     needs(68 + 68, *images, of="var", early_files=early)
     needs(68, *images, of="var")
+
+
+def test_an_image_that_no_entry_boots_is_found_before_it_is_built_for_a_trial() -> None:
+    (reason,) = refused(image("a"), image("old"), free={}, without_entry=("old", "other"))
+    assert reason.startswith("kernel old has no boot entry")
+    assert "boot_trial_mode: off" in reason
+    assert not refused(image("a"), image("old", content=RIGHT), free={}, without_entry=("old",))
+    # In its place it is built like any other.
+    assert not refused(image("a"), image("old"), free={}, without_entry=("old",), on_trial=False)
 
 
 def test_in_place_each_image_needs_room_for_itself() -> None:
