@@ -65,6 +65,9 @@ options:
     description:
       - Whether to build apart from the images that the machine boots with, and to leave those as they are, so that
         M(virtfleet.passthrough.boot_trial) can try the new ones first. What was built is in RV(staged).
+      - The new images hold as well what is held back until the commit of the trial
+        (O(virtfleet.passthrough.vfio_options#module:trial_first)). Their generator sees it in place, in a mount
+        namespace of its own (C(unshare)), and nobody else does.
       - One that was staged earlier and is still right is not built again. A later run with V(false) removes what no
         trial waits for.
       - Refused for unified kernel images.
