@@ -54,8 +54,19 @@ with open(os.environ["HOST"] + "/trial") as stream:
     assert stream.read() == "committed"
 module.exit_json(changed=False)
 """
-# Named by the role, and not called where no domain runs.
-LIBVIRT_DOMAIN = "raise SystemExit('no domain runs here')\n"
+LIBVIRT_DOMAIN = """\
+import os
+from ansible.module_utils.basic import AnsibleModule
+
+options = {"allow": {"type": "list"}, "shutdown_timeout": {"type": "int"}}
+module = AnsibleModule({"name": {}, "state": {}, **options}, supports_check_mode=True)
+path = os.environ["HOST"] + "/" + module.params["name"]
+if os.path.exists(path + ".hangs"):
+    module.fail_json(msg=module.params["name"] + " still runs")
+with open(path, "w") as stream:
+    stream.write(module.params["state"])
+module.exit_json(changed=True)
+"""
 PROVE = [
     {
         "name": "Prove",
@@ -226,6 +237,31 @@ def test_a_host_that_cannot_be_armed_leaves_no_other_of_its_batch_armed(tmp_path
     assert [state(tmp_path, name) for name in hosts] == ["committed", "unarmed"]
     assert not (tmp_path / "two/booted").exists()
     assert "could not be armed, and nothing was rebooted: grub-editenv failed" in " ".join(run.stdout.split())
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["on trial", "plainly"])
+def test_a_host_whose_domain_runs_on_leaves_no_other_of_its_batch_without_a_boot(
+    tmp_path: Path, collections: Path, wanted: bool
+) -> None:
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two/guest.hangs").write_text("")
+    plan = {
+        "kernel_arguments": {},
+        "boot_id": "b",
+        "reboot_required": True,
+        "components": {},
+        "reboot": {"trial": {"wanted": wanted, "state": "none"}, "running_domains": ["other", "guest"]},
+    }
+    given = {"plan_result": plan, "boot_reboot": True, "boot_running_domains": "shutdown"}
+    hosts = {"one": ("trying", False), "two": ("trying", False)}
+    run = play(tmp_path, collections, ["main.yml"], hosts, **given)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert (tmp_path / "one/guest").read_text() == "stopped"
+    assert (tmp_path / "one/booted").exists()
+    assert not (tmp_path / "two/booted").exists()
+    assert "Not every domain could be shut down, and nothing was rebooted: guest still runs" in " ".join(
+        run.stdout.split()
+    )
 
 
 def test_a_check_tells_what_stands_against_arming(tmp_path: Path, collections: Path) -> None:

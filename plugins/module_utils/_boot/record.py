@@ -88,7 +88,8 @@ class Record:
             return cls(**{**data, "images": images})
         except (KeyError, TypeError, AttributeError) as exc:
             raise LedgerError(
-                f"the ledger's section '{SECTION}' holds no trial as this version writes it: {exc}"
+                f"the ledger's section '{SECTION}' holds no trial as this version writes it: {exc}. If another version "
+                "has armed it, let that one commit it or roll it back"
             ) from exc
 
 

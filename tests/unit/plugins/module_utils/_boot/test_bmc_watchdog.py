@@ -164,6 +164,16 @@ def test_one_that_cannot_be_stopped_is_told(host: TrialHost) -> None:
     assert "resets the machine unless somebody stops it" in warning
 
 
+def test_a_commit_that_was_cut_off_later_does_not_stop_it_twice(host: TrialHost) -> None:
+    _controller(host)
+    host.arm(host.request(watchdog="auto"))
+    host.boot()
+    # Released, because it had been stopped.
+    (host.base / bmc_script.SCRIPT_PATH.lstrip("/")).unlink()
+    assert not host.commit().warnings
+    assert not host.bmc
+
+
 def test_without_one_nothing_of_it_is_there(host: TrialHost) -> None:
     armed = host.arm(host.request(watchdog="auto"))
     assert not _installed(host)
