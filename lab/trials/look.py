@@ -17,7 +17,9 @@ from lab.trials.evidence import TRIAL, Boot
 WANTED = ("intel_iommu=on",)
 
 # What modprobe.d says once the trial is kept: the kernel shows it of what is loaded, modprobe of what is not.
-OPTIONS = "cat /sys/module/vfio_pci/parameters/disable_vga 2>/dev/null; /sbin/modprobe --show-depends kvm | tail -n 1"
+OPTIONS = """\
+cat /sys/module/vfio_pci/parameters/disable_idle_d3 2>/dev/null
+/sbin/modprobe --show-depends kvm | tail -n 1"""
 FILES = "find /etc/modprobe.d /etc/modules-load.d -name 'virtfleet-*'"
 
 LOOK = """\
