@@ -13,7 +13,7 @@ objects, each kept by the one part of the library that owns it:
 ``generation``            number of the boot generation, see ``_vfio/``
 ``files``                 path → owner, content written, original (``_owned.py``)
 ``directories``           directories that we made, deepest last (``_owned.py``)
-``held_back``             path → owner, content and mode of a file that a commit puts there (``_boot/held_back.py``)
+``held_back``             path → owner, content and mode of a file that a commit puts there (``_held_back.py``)
 ``kernel_args``           owner → arguments in order (``_cmdline/``)
 ``kernel_line``           what may stand in boot entries at this moment (``_cmdline/block.py``)
 ``images``                image path → inputs and what was proven in it (``_initramfs/``)

@@ -18,12 +18,11 @@ import os
 import time
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back, _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import (
     bmc_watchdog,
     deadline,
     early_files,
-    held_back,
     watchdog,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
@@ -147,7 +146,7 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
     bmc = bmc_watchdog.seconds_for(root, request.deadline) if request.watchdog == watchdog.AUTO else None
     guard, not_covered = _watchdog(root, run, request, loader, tried.path if tried else base.initrd, bmc)
     line = _line_of(wanted.state["entries"], base)
-    held = held_back.digests(ledger)
+    held = _held_back.digests(ledger)
     identifier = _identifier(status.boot_id, request, line, images, guard, held)
     generators = installed_generators(root)
     settings = _settings(ledger, line)
@@ -188,8 +187,8 @@ def make_plan(root: Root, run: Runner, ledger: Ledger, request: Request, status:
 
 def _settings(ledger: Ledger, line: t.Sequence[str]) -> list[str]:
     """What the trial's line says in place of files that wait, and does not say anyway."""
-    files = (held.file for held in held_back.read_held(ledger).values())
-    return [argument for argument in held_back.arguments(files) if argument not in line]
+    files = (held.file for held in _held_back.read_held(ledger).values())
+    return [argument for argument in _held_back.arguments(files) if argument not in line]
 
 
 def _check(request: Request) -> None:

@@ -11,13 +11,8 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import (
-    bmc_watchdog,
-    deadline,
-    held_back,
-    watchdog,
-)
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back, _owned
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import bmc_watchdog, deadline, watchdog
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import discard, file_digest, promote
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import TrialLoader
@@ -75,7 +70,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
         )
     loader = require_loader(status)
     _refuse_lost_images(root, record)
-    files = held_back.preview_kept(root, ledger, record.held_back)
+    files = _held_back.preview_kept(root, ledger, record.held_back)
     change = set_owners(root, run, ledger, record.owners, True)
     if check_mode:
         return Committed(change, files=files)
@@ -86,7 +81,7 @@ def commit(root: Root, run: Runner, ledger: Ledger, check_mode: bool) -> Committ
     _release_entry(root, ledger)
     # Before the first image: cut off here, the old entry has what a whole trial has proven harmless, and the next run
     # goes on from there. A new entry without them would be something that nobody has tried.
-    held_back.keep(root, ledger, record.held_back)
+    _held_back.keep(root, ledger, record.held_back)
     for kernel in sorted(record.images, key=lambda kernel: kernel != record.kernel):
         left = promote(root, _where_it_lies(root, record, kernel))
         warnings += [f"{path} stays as it is, because it was changed since the trial was armed" for path in left]

@@ -13,7 +13,6 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import record as records
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.detection import find_trial_loader
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import changed_since
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import file_digest
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.interface import Base, TrialLoader
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.last_words import last_words
@@ -31,6 +30,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import changed_since
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"

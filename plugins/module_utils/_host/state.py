@@ -14,7 +14,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.after_
     committed_line,
     record_on_trial,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import as_kept
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.reading import read_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.room import read_room
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline import machine
@@ -23,6 +22,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.sta
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cpu import state as cpu_state
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import as_kept
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.dependencies import read_dependencies
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.encryption import read_encryption
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages import pages

@@ -18,9 +18,9 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import FileMeta, Root, write_atomic
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import SCRATCH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
 

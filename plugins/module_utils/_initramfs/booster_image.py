@@ -20,7 +20,7 @@ import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import Directive, read_directives
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import Directive, read_directives
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.generator_files import is_modprobe_file
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.modprobe import MODPROBE_PATH
 

@@ -15,12 +15,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Request, arm
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import release_early_files
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import commit, roll_back
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import SECTION, drop
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import Record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.status import last_words_of, read_status
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import SECTION, drop
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 

@@ -16,7 +16,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_
     install_early_files,
     wanted_early_files,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import as_kept
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.record import read_record
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -25,6 +24,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import as_kept
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs import proof, record, staged
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.delivered import unified_obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back, _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import set_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -22,6 +21,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.groups import read_iommu
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import locked
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.address import Address
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
@@ -29,7 +29,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalia
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.sysfs import read_devices
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import note_taken_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import resizable_bar
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     OWNER,
     PARAMETERS,
@@ -73,13 +72,13 @@ def change(
         resized = _bars_to_resize(root, options) if params.get("resize_now") else ()
         wanted = files(options)
         # Everything that can refuse does so before the first write.
-        changes = held_back.preview(root, ledger, OWNER, wanted, trial_first)
+        changes = _held_back.preview(root, ledger, OWNER, wanted, trial_first)
         arguments = builtin_arguments(options, facts["modules"])
         line = None
         if arguments or ledger.section("kernel_args").get(OWNER):
             foretold = set_arguments(root, run, ledger, OWNER, arguments, True, bootloader)
             line = None if trial_first else foretold
-        known = {*ledger.section("files"), *held_back.read_held(ledger)}
+        known = {*ledger.section("files"), *_held_back.read_held(ledger)}
         changed = (
             any(one.changed for one in changes)
             or len(changes) > len(wanted)
@@ -93,7 +92,7 @@ def change(
             _resize(root, write or attribute_writer(root), resized)
             # First, because what is released tells nothing any more.
             note_taken_back(root, OWNER, stays)
-            held_back.write(root, ledger, OWNER, wanted, trial_first)
+            _held_back.write(root, ledger, OWNER, wanted, trial_first)
             if line is not None:
                 notes += set_arguments(root, run, ledger, OWNER, arguments, False, bootloader).warnings
     diff = [

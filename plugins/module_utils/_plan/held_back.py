@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import (
     WITHOUT_GENERATION,
     not_wanted,
     outlasts,

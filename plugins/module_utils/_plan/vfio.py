@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import looked_for
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._iommu.surroundings import Surroundings
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, obstacle, owned_paths

@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.parameters import conflicts
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import kernel_version
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import OwnedFile, digest, obstacle
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.device import Device
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.arguments import judge_arguments
@@ -28,7 +29,6 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.model 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.selectors import select
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._plan.values import as_bool, as_list, as_mapping
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import resizable_bar
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     MODPROBE_PATH,
     MODULES_LOAD_PATH,

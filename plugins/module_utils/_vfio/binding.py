@@ -11,8 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back, _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import HostStateError, RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import (
@@ -147,7 +146,7 @@ def make_plan(root: Root, ledger: Ledger, request: Request, around: Surroundings
     return Plan(
         target=target,
         files=files,
-        file_changes=held_back.preview(root, ledger, OWNER, files, trial_first),
+        file_changes=_held_back.preview(root, ledger, OWNER, files, trial_first),
         bind=tuple(sorted(bind)),
         release=tuple(sorted(held)) if request.now else (),
         held=frozenset(held),
@@ -224,7 +223,7 @@ def install_files(root: Root, ledger: Ledger, plan: Plan) -> list[str]:
         devices.clear()
         devices.update(plan.records)
         ledger.save()
-    return held_back.write(root, ledger, OWNER, plan.files, plan.trial_first)
+    return _held_back.write(root, ledger, OWNER, plan.files, plan.trial_first)
 
 
 def _kept_by_this_boot(root: Root, plan: Plan) -> dict[str, dict[str, str | None]]:
@@ -367,7 +366,7 @@ def _check_kernel(root: Root, needed: bool) -> None:
 def _as_they_are(root: Root, ledger: Ledger) -> tuple[_owned.OwnedFile, ...]:
     contents = {path: root.read_bytes(path) for path in _owned.owned_paths(ledger, OWNER)}
     lying = {path: _owned.OwnedFile(path, content) for path, content in contents.items() if content is not None}
-    waiting = {path: held.file for path, held in held_back.read_held(ledger).items() if held.owner == OWNER}
+    waiting = {path: held.file for path, held in _held_back.read_held(ledger).items() if held.owner == OWNER}
     return tuple({**lying, **waiting}.values())
 
 

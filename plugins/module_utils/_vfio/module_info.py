@@ -19,8 +19,8 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.i
     installed_kernels,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.kernel_modules import needed_modules
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import module_name
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._pci.modalias import running_release
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import module_name
 
 MODULE = "module"
 BUILTIN = "builtin"

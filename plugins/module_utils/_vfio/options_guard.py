@@ -12,8 +12,8 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._hugepages.pages import kernel_version
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import Directive, contradictions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio import resizable_bar
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import Directive, contradictions
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.module_info import BUILTIN, MISSING
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.options import (
     I2C_NVIDIA_GPU,

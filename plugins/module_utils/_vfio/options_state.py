@@ -11,22 +11,18 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot_log import read_kernel_log
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.state import running_arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import arguments
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import parse, read_directives, same_value
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import (
     changed_since_boot,
     image_changed_since_boot,
     taken_back,
-)
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import (
-    parse,
-    read_directives,
-    same_value,
 )
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.module_info import (
     is_loaded,

@@ -14,12 +14,12 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands im
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.detection import installed_generators
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import read_directives
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import digest, owned_paths
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._this_boot import (
     image_changed_since_boot,
     taken_back,
 )
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import read_directives
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driver import builtin_drivers, vfio_pci_kind
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.driverctl import (
     DIRECTORY,

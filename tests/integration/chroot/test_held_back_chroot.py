@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import SECTION
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import SECTION
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._host.state import read_host
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.image import Listing, read_image
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._initramfs.staged import staged_path

@@ -19,7 +19,6 @@ import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import deadline
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.images import NAME
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
@@ -27,6 +26,7 @@ from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors impo
     RefusedError,
     ToolError,
 )
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import LEDGER_PATH, Ledger
 from tests.unit.plugins.module_utils._boot.trial_host import KERNELS, NEW_IMAGE, OLD_IMAGE, TrialHost, environment
 from tests.unit.plugins.module_utils._cmdline.grub_host import NORMAL

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.arm import Armed, Request, arm
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.bmc_script import SCRIPT_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.end import Committed, commit, roll_back
@@ -164,7 +164,7 @@ class TrialHost(GrubHost):
     def hold_back(self, *files: OwnedFile, trial_first: bool = True) -> None:
         """What the module ``vfio_options`` does with its files."""
         with locked(self.root) as ledger:
-            held_back.write(self.root, ledger, "vfio_options", files, trial_first)
+            _held_back.write(self.root, ledger, "vfio_options", files, trial_first)
 
     def commit(self, *, check_mode: bool = False) -> Committed:
         with locked(self.root, check_mode) as ledger:

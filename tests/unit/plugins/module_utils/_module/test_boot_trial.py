@@ -11,8 +11,8 @@ import pytest
 
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_files import SCRIPT_PATH
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.early_watchdog import install_early_files
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import InputError
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._held_back import read_held
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger, locked
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.boot_trial import try_boot
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._module.runtime import Result

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._cmdline.writer import ArgumentsChange
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._commands import CommandResult, Runner
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
@@ -815,7 +815,7 @@ def test_a_list_that_was_tried_and_not_kept_is_taken_back_without_a_reboot(kerne
 
 
 def waiting(kernel: FakeKernel) -> set[str]:
-    return set(held_back.read_held(Ledger.read(kernel.root)))
+    return set(_held_back.read_held(Ledger.read(kernel.root)))
 
 
 def settings(verdict: Verdict) -> list[str]:
@@ -825,7 +825,7 @@ def settings(verdict: Verdict) -> list[str]:
 def kept(kernel: FakeKernel) -> None:
     """The end of a trial, whose image has bound the device."""
     with locked(kernel.root) as ledger:
-        held_back.keep(kernel.root, ledger, list(held_back.read_held(ledger)))
+        _held_back.keep(kernel.root, ledger, list(_held_back.read_held(ledger)))
 
 
 def test_ids_wait_for_the_end_of_a_trial_and_all_else_is_there(models: FakeKernel) -> None:

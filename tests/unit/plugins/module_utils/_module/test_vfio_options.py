@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import (
     HostStateError,
     InputError,
@@ -194,7 +194,7 @@ def test_what_no_boot_began_with_is_taken_back_at_once(kernel: FakeKernel) -> No
 
 
 def waiting(kernel: FakeKernel) -> list[str]:
-    return list(held_back.read_held(Ledger.read(kernel.root)))
+    return list(_held_back.read_held(Ledger.read(kernel.root)))
 
 
 def with_vendor_reset(kernel: FakeKernel) -> None:
@@ -243,6 +243,6 @@ def test_what_the_boot_on_trial_had_from_its_line_is_taken_back_with_a_reboot(ke
     run(kernel, vendor_reset=True, trial_first=True)
     kernel.boot("ro virtfleet_passthrough.trial=a modules_load=vendor_reset virtfleet_passthrough.trial=a")
     with locked(kernel.root) as ledger:
-        held_back.keep(kernel.root, ledger, [MODULES_LOAD_PATH])
+        _held_back.keep(kernel.root, ledger, [MODULES_LOAD_PATH])
     assert not run(kernel, vendor_reset=True).data["reboot_required"]
     assert run(kernel, state="absent").data["reboot_required"]

@@ -24,8 +24,8 @@ import typing as t
 from ansible_collections.virtfleet.passthrough.plugins.module_utils import _owned
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._ledger import Ledger
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import module_name, parse
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._owned import FileChange, OwnedFile, digest
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import module_name, parse
 
 SECTION: t.Final = "held_back"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._vfio.directives import (
+from ansible_collections.virtfleet.passthrough.plugins.module_utils._modprobe import (
     contradictions,
     effective_files,
     parse,

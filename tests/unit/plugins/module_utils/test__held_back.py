@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot import held_back
+from ansible_collections.virtfleet.passthrough.plugins.module_utils import _held_back
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._boot.parameters import without_trial
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._errors import RefusedError
 from ansible_collections.virtfleet.passthrough.plugins.module_utils._files import Root
@@ -20,6 +22,11 @@ MODPROBE = "/etc/modprobe.d/virtfleet-vfio-options.conf"
 LOAD = "/etc/modules-load.d/virtfleet-vendor-reset.conf"
 OWNER = "vfio_options"
 KVM, VGA = "options kvm ignore_msrs=1\n", "options vfio_pci disable_vga=1\n"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> TrialHost:
+    return TrialHost(tmp_path)
 
 
 def file(text: str, path: str = MODPROBE, mode: int = 0o644) -> OwnedFile:
@@ -48,7 +55,7 @@ def file(text: str, path: str = MODPROBE, mode: int = 0o644) -> OwnedFile:
 )
 def test_what_takes_nothing_away_can_wait(path: str, before: str | None, after: str | None, outlasts: bool) -> None:
     sides = (None if text is None else text.encode() for text in (before, after))
-    assert held_back.outlasts(path, *sides) == outlasts
+    assert _held_back.outlasts(path, *sides) == outlasts
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_what_takes_nothing_away_can_wait(path: str, before: str | None, after: 
     ],
 )
 def test_what_the_command_line_says_in_their_place(files: list[OwnedFile], arguments: list[str]) -> None:
-    assert held_back.arguments(files) == arguments
+    assert _held_back.arguments(files) == arguments
 
 
 def lying(host: TrialHost, path: str = MODPROBE) -> str | None:
@@ -79,7 +86,7 @@ def lying(host: TrialHost, path: str = MODPROBE) -> str | None:
 
 
 def waiting(host: TrialHost) -> dict[str, str]:
-    return {path: held.file.content.decode() for path, held in held_back.read_held(Ledger.read(host.root)).items()}
+    return {path: held.file.content.decode() for path, held in _held_back.read_held(Ledger.read(host.root)).items()}
 
 
 def test_the_trial_has_it_from_its_line_alone_and_the_commit_writes_it(host: TrialHost) -> None:
@@ -157,8 +164,8 @@ def test_more_than_is_there_waits_beside_it(host: TrialHost) -> None:
     assert (lying(host), waiting(host)) == (KVM, {MODPROBE: KVM + VGA})
     # Taken back before any trial: what is there was right all the time.
     ledger = Ledger.read(host.root)
-    assert held_back.not_wanted(ledger, OWNER, {MODPROBE: digest(KVM.encode())}) == [MODPROBE]
-    (change,) = held_back.preview(host.root, ledger, OWNER, [file(KVM)], True)
+    assert _held_back.not_wanted(ledger, OWNER, {MODPROBE: digest(KVM.encode())}) == [MODPROBE]
+    (change,) = _held_back.preview(host.root, ledger, OWNER, [file(KVM)], True)
     assert (change.before, change.after) == ((KVM + VGA).encode(), KVM.encode())
     host.hold_back(file(KVM))
     assert (lying(host), waiting(host)) == (KVM, {})
@@ -166,17 +173,17 @@ def test_more_than_is_there_waits_beside_it(host: TrialHost) -> None:
 
 def test_the_preview_is_what_is_done_then(host: TrialHost) -> None:
     ledger = Ledger.read(host.root)
-    (change,) = held_back.preview(host.root, ledger, OWNER, [file(KVM)], True)
+    (change,) = _held_back.preview(host.root, ledger, OWNER, [file(KVM)], True)
     assert (change.before, change.after) == (None, KVM.encode())
     host.hold_back(file(KVM))
     ledger = Ledger.read(host.root)
-    (again,) = held_back.preview(host.root, ledger, OWNER, [file(KVM)], True)
+    (again,) = _held_back.preview(host.root, ledger, OWNER, [file(KVM)], True)
     assert not again.changed
-    (written,) = held_back.preview(host.root, ledger, OWNER, [file(KVM)], False)
+    (written,) = _held_back.preview(host.root, ledger, OWNER, [file(KVM)], False)
     assert (written.before, written.after) == (None, KVM.encode())
-    (gone,) = held_back.preview(host.root, ledger, OWNER, [], True)
+    (gone,) = _held_back.preview(host.root, ledger, OWNER, [], True)
     assert (gone.path, gone.before, gone.after) == (MODPROBE, KVM.encode(), None)
-    assert held_back.preview(host.root, ledger, "vfio", [], True) == ()
+    assert _held_back.preview(host.root, ledger, "vfio", [], True) == ()
 
 
 def test_a_file_of_somebody_else_is_refused_before_anything_waits(host: TrialHost) -> None:
@@ -233,26 +240,26 @@ def test_what_the_line_says_already_is_not_said_twice(host: TrialHost) -> None:
 def test_in_the_view_of_a_commit_the_files_lie_in_their_places(host: TrialHost) -> None:
     host.hold_back(file(KVM), file("vendor_reset\n", LOAD))
     ledger = Ledger.read(host.root)
-    root, after = held_back.as_kept(host.root, ledger, [MODPROBE])
+    root, after = _held_back.as_kept(host.root, ledger, [MODPROBE])
     assert (root.read_text(MODPROBE), root.read_text(LOAD)) == (KVM, None)
     assert root.exists(MODPROBE)
     assert root.listdir("/etc/modprobe.d") == ["virtfleet-vfio-options.conf"]
     assert root.listdir("/etc") == host.root.listdir("/etc")
-    assert set(held_back.read_held(after)) == {LOAD}
+    assert set(_held_back.read_held(after)) == {LOAD}
     host.arm()
     host.boot()
     host.commit()
     kept = Ledger.read(host.root).section("files")[MODPROBE]
     assert {name: after.section("files")[MODPROBE][name] for name in kept} == kept
-    assert set(held_back.read_held(ledger)) == {MODPROBE, LOAD}
+    assert set(_held_back.read_held(ledger)) == {MODPROBE, LOAD}
 
 
 def test_nothing_is_left_of_what_is_dropped(host: TrialHost) -> None:
     before = host.snapshot()
     host.hold_back(file(KVM))
     with locked(host.root) as ledger:
-        assert held_back.drop(ledger)
-        assert not held_back.drop(ledger)
+        assert _held_back.drop(ledger)
+        assert not _held_back.drop(ledger)
     assert host.snapshot() == before
 
 
@@ -266,5 +273,5 @@ def test_owner_and_mode_survive_the_wait(host: TrialHost) -> None:
 
 
 def test_a_root_as_kept_is_the_same_host(host: TrialHost) -> None:
-    root, _ledger = held_back.as_kept(Root("/"), Ledger.read(host.root))
+    root, _ledger = _held_back.as_kept(Root("/"), Ledger.read(host.root))
     assert root.is_live
