@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,29 +45,12 @@ class Playbooks:
     group_vars: Path = HERE / "group_vars"
 
     def write_inventory(self) -> Path:
-        directory = self.host.directory / "inventory"
-        directory.mkdir(exist_ok=True)
-        hosts = {GROUP: {"hosts": {self.host.name: self.host.inventory_variables()}}}
-        (directory / "hosts.yml").write_text("---\n" + yaml.safe_dump(hosts, width=1000), encoding="utf-8")
-        link = directory / "group_vars"
-        link.unlink(missing_ok=True)
-        link.symlink_to(self.group_vars)
-        return directory
+        hosts = {self.host.name: self.host.inventory_variables()}
+        return write_inventory(self.host.directory / "inventory", hosts, self.group_vars)
 
     def attempt(self, playbook: str, limit: float = 900, **variables: object) -> tuple[int, str]:
         """Run one that may fail: its status, and all that it said."""
-        done = subprocess.run(
-            self._command(playbook, variables),
-            cwd=REPOSITORY,
-            env=environment(self._report(playbook)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=limit,
-            check=False,
-        )
-        return done.returncode, done.stdout
+        return attempt(self._command(playbook, variables), self._report(playbook), limit)
 
     def _command(self, playbook: str, variables: Mapping[str, object]) -> list[str]:
         return [
@@ -93,6 +76,33 @@ class Playbooks:
         data = json.loads(report.read_text(encoding="utf-8"))
         host = data["hosts"][self.host.name]
         return Report(host["changed"], data["changed_tasks"], host["module_runs"])
+
+
+def write_inventory(directory: Path, hosts: Mapping[str, Mapping[str, object]], group_vars: Path) -> Path:
+    """An inventory as an operator has it: ``hosts`` with their variables, in the group of the playbooks."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump({GROUP: {"hosts": dict(hosts)}}, width=1000)
+    (directory / "hosts.yml").write_text("---\n" + text, encoding="utf-8")
+    link = directory / "group_vars"
+    link.unlink(missing_ok=True)
+    link.symlink_to(group_vars)
+    return directory
+
+
+def attempt(command: Sequence[str], report: Path, limit: float) -> tuple[int, str]:
+    """Run Ansible's ``command``, which may fail and leaves a ``report``: its status, and all that it said."""
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env=environment(report),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    return done.returncode, done.stdout
 
 
 def environment(report: Path) -> Mapping[str, str]:

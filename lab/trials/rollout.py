@@ -13,17 +13,14 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import yaml
-
 from lab import image, machine
-from lab.demo.steps import environment
+from lab.demo.steps import attempt, write_inventory
 from lab.errors import LabError
 from lab.machine import Host
 from lab.paths import REPOSITORY, STATE
@@ -103,34 +100,21 @@ class Rollout:
     def _site(self, extra: Mapping[str, Sequence[str]]) -> tuple[int, str]:
         """``extra`` are kernel arguments of single hosts."""
         directory = STATE / "rollout"
-        directory.mkdir(exist_ok=True)
-        entries = {
+        hosts = {
             host.name: {
                 **host.inventory_variables(),
                 **({"kernel_arguments_extra": list(extra[host.name])} if host.name in extra else {}),
             }
             for host in self.hosts
         }
-        text = yaml.safe_dump({"passthrough_hosts": {"hosts": entries}}, width=1000)
-        (directory / "hosts.yml").write_text("---\n" + text, encoding="utf-8")
-        link = directory / "group_vars"
-        link.unlink(missing_ok=True)
-        link.symlink_to(GROUP_VARS)
+        inventory = write_inventory(directory / "inventory", hosts, GROUP_VARS)
         playbook = str(REPOSITORY / "playbooks/site.yml")
         batch = ["-e", f"passthrough_serial={self.batch}"]
-        done = subprocess.run(
-            ["ansible-playbook", "-i", str(directory / "hosts.yml"), playbook, *batch],
-            cwd=REPOSITORY,
-            env=environment(directory / "report.json"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=LIMIT,
-            check=False,
+        status, said = attempt(
+            ["ansible-playbook", "-i", str(inventory), playbook, *batch], directory / "report.json", LIMIT
         )
-        (directory / "output.log").write_text(done.stdout, encoding="utf-8")
-        return done.returncode, done.stdout
+        (directory / "output.log").write_text(said, encoding="utf-8")
+        return status, said
 
 
 def recap_faults(said: str, failed: dict[str, int], untouched: str) -> list[str]:
